@@ -1,1 +1,31 @@
-//! stub
+//! Detection: batches of events in, alerts out.
+//!
+//! ```text
+//! RuleFile ── RuleSet::load ──► RuleSet (Sigma rules, correlations, filters, detector files)
+//!                                  │
+//! EventBatch ── Engine::process ───┤  sigma: rows matched by rules, matches correlated over time
+//!                                  │  detectors: rows scored against what is usual
+//!                                  ▼
+//!                               Finding ── AlertBook (one alert per detector and entity) ──► AlertChange
+//! ```
+//!
+//! This crate has no clock, no files, no network and no threads: time is the time of the events.
+//! The same events give the same alerts with the same ids however they are cut into batches, and
+//! [`Engine::save`] / [`Engine::restore`] between any two batches change nothing.
+
+mod alert;
+mod calibrate;
+mod detectors;
+mod engine;
+mod entity;
+mod explain;
+mod finding;
+pub mod pack;
+mod ruleset;
+mod sigma;
+mod state;
+
+pub use alert::{AlertChange, Change};
+pub use engine::{Engine, EngineConfig, EngineStats};
+pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
+pub use state::StateError;

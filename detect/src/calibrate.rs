@@ -1,0 +1,1 @@
+//! Counts to probabilities: tails kept as -log10 p.

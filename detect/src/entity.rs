@@ -1,0 +1,1 @@
+//! Who an event is about.

@@ -1,0 +1,1 @@
+//! What a rule or a detector says about a row.

