@@ -1,0 +1,42 @@
+//! What the store can be told, with defaults that suit most.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the store.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Folder of everything the store writes; made when missing.
+    pub data_dir: PathBuf,
+    /// Rows in memory that make a segment.
+    pub seal_rows: usize,
+    /// Age of the oldest row in memory at which a smaller segment is made.
+    pub seal_age: Duration,
+    /// Bytes of rows in memory beyond which commits are refused.
+    pub memory_limit_bytes: usize,
+    /// How long events are kept, by time of receipt.
+    pub retention: Duration,
+    /// Bytes of segments to keep; the oldest go first.
+    pub retention_bytes: Option<u64>,
+    /// Free bytes of the volume below which commits are refused; by default the greater of 5 %
+    /// and 1 GiB.
+    pub disk_reserve_bytes: Option<u64>,
+    /// Size at which a log file is closed and the next one begun.
+    pub log_file_bytes: u64,
+}
+
+impl StoreConfig {
+    /// The defaults, for a data folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        StoreConfig {
+            data_dir: data_dir.into(),
+            seal_rows: 131_072,
+            seal_age: Duration::from_secs(5 * 60),
+            memory_limit_bytes: 512 << 20,
+            retention: Duration::from_secs(90 * 86_400),
+            retention_bytes: None,
+            disk_reserve_bytes: None,
+            log_file_bytes: 16 << 20,
+        }
+    }
+}
