@@ -13,7 +13,10 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// Every instant.
-    pub const ALL: TimeRange = TimeRange { from_ns: i64::MIN, to_ns: i64::MAX };
+    pub const ALL: TimeRange = TimeRange {
+        from_ns: i64::MIN,
+        to_ns: i64::MAX,
+    };
 
     /// Is `t` (nanoseconds) inside? The last representable instant counts as inside [`Self::ALL`].
     pub fn contains(&self, t: i64) -> bool {
@@ -59,12 +62,20 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     if let Ok(t) = DateTime::parse_from_rfc3339(text) {
         return t.timestamp_nanos_opt();
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y/%m/%d %H:%M:%S%.f"] {
+    for format in [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y/%m/%d %H:%M:%S%.f",
+    ] {
         if let Ok(t) = NaiveDateTime::parse_from_str(text, format) {
             return t.and_utc().timestamp_nanos_opt();
         }
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%d/%b/%Y:%H:%M:%S %z"] {
+    for format in [
+        "%Y-%m-%dT%H:%M:%S%.f%z",
+        "%Y-%m-%d %H:%M:%S%.f %z",
+        "%d/%b/%Y:%H:%M:%S %z",
+    ] {
         if let Ok(t) = DateTime::parse_from_str(text, format) {
             return t.timestamp_nanos_opt();
         }
@@ -75,12 +86,18 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     text.parse::<f64>().ok().and_then(epoch_number_ns)
 }
 
+/// Reads a date, `2026-01-31`: its first instant in UTC. Nanoseconds since the epoch.
+pub fn parse_date(text: &str) -> Option<i64> {
+    let date = chrono::NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok()?;
+    date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_nanos_opt()
+}
+
 /// Reads a bound of a time range: RFC 3339, epoch digits, `now`, `now-15m` or `now+1h`
 /// (units s, m, h, d, w). `now_ns` is what `now` means.
 pub fn parse_bound(text: &str, now_ns: i64) -> Option<i64> {
     let text = text.trim();
     let Some(offset) = text.strip_prefix("now") else {
-        return parse_timestamp(text);
+        return parse_timestamp(text).or_else(|| parse_date(text));
     };
     if offset.is_empty() {
         return Some(now_ns);
@@ -106,7 +123,11 @@ pub fn parse_duration_ns(text: &str) -> Option<i64> {
         "w" => 604_800,
         _ => return None,
     };
-    digits.parse::<i64>().ok()?.checked_mul(seconds)?.checked_mul(1_000_000_000)
+    digits
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(seconds)?
+        .checked_mul(1_000_000_000)
 }
 
 /// RFC 3339 in UTC with as many fractional digits as needed (0, 3, 6 or 9).

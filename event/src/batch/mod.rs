@@ -14,11 +14,16 @@
 //!   inside arrays or of a repeated key, derived for searching only) or meta (ours: `_source`, ...).
 
 mod build;
+mod column;
 mod concat;
 mod convert;
 mod giveback;
 mod interner;
 mod parse;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +31,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, UInt64Array};
 
 pub use build::BatchBuilder;
+pub use convert::TIME_COLUMN;
 pub use parse::{LineCode, LineError};
+pub(crate) use values::is_number;
 
 /// What the values of a column are, and the Arrow type that holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
