@@ -294,6 +294,15 @@ impl Rows {
 
     fn keep_overflow(&mut self, name: String, value: Value) {
         self.inexact = true;
+        let value = match value {
+            Value::Object(members) if !members.is_empty() => {
+                for (key, member) in members {
+                    self.keep_overflow(format!("{name}.{key}"), member);
+                }
+                return;
+            }
+            other => other,
+        };
         match self.overflow.get_mut(&name) {
             Some(Value::Array(list)) => list.push(value),
             Some(earlier) => *earlier = Value::Array(vec![earlier.take(), value]),

@@ -166,14 +166,15 @@ impl Query {
         }
     }
 
-    /// The text of a query for exactly this value of this field.
+    /// The text of a query for exactly this value of this field. The grammar has no way to say a
+    /// name that starts with `-`.
     pub fn field_equals(name: &str, value: &str) -> String {
+        const SPECIAL: &[char] = &[
+            '+', '^', '`', ':', '{', '}', '"', '\'', '[', ']', '(', ')', '!', '\\', '*', ' ',
+        ];
         let mut escaped = String::with_capacity(name.len());
         for c in name.chars() {
-            if matches!(
-                c,
-                ':' | '\\' | ' ' | '(' | ')' | '[' | ']' | '{' | '}' | '"' | '\''
-            ) {
+            if SPECIAL.contains(&c) {
                 escaped.push('\\');
             }
             escaped.push(c);
