@@ -16,6 +16,7 @@
 
 mod config;
 mod error;
+pub mod log;
 mod search;
 mod status;
 
