@@ -17,6 +17,7 @@
 mod config;
 mod error;
 pub mod log;
+pub mod meta;
 mod search;
 mod status;
 
