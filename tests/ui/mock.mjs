@@ -21,7 +21,7 @@ const events = makeEvents(Date.now());
 const alerts = makeAlerts(Date.now(), events);
 const channels = [];
 const tokens = [{ id: 'k1', name: 'first ingest token', scopes: ['ingest'], created: new Date().toISOString(), expires: null, last_used: null, revoked: false }];
-const users = [{ name: 'mira', role: 'admin', created: new Date().toISOString() }];
+const users = [{ id: 'u1', name: 'mira', role: 'admin', created: new Date().toISOString() }];
 const sessions = new Set();
 const tails = new Set();
 
@@ -118,7 +118,7 @@ function listAlerts({ params }) {
     && one.ts * 1000 >= bound(params.get('from'), 0) && one.ts * 1000 < bound(params.get('to'), Infinity));
   const counts = { open: 0, acknowledged: 0, closed: 0 };
   for (const one of alerts) counts[one.status] += 1;
-  return { alerts: found.slice(0, Number(params.get('limit') ?? 100)), cursor: null, counts };
+  return { alerts: found.slice(0, Number(params.get('limit') ?? 100)), total: found.length, total_is_exact: true, cursor: null, counts: { by_status: counts, open_by_severity: {} } };
 }
 
 function oneAlert(id) {
@@ -133,7 +133,9 @@ function patchAlert({ id, body }) {
   const action = body.status ? 'status' : 'assign';
   const to = body.status === 'closed' ? `closed (${body.reason})` : body.status ?? body.assignee;
   found.history = [...(found.history ?? []), { at: new Date().toISOString(), who: 'mira', action, from: found.status, to }];
-  return Object.assign(found, body);
+  if (body.comment) comment({ id, body: { text: body.comment } });
+  for (const name of ['status', 'reason', 'assignee']) if (name in body) found[name] = body[name];
+  return found;
 }
 
 function comment({ id, body }) {
@@ -168,9 +170,9 @@ const named = (list, prefix) => ({
 });
 
 const RULES = { rules: [
-  { id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344', title: 'SQL injection in a request path', kind: 'sigma', level: 'critical', status: 'stable', tags: ['attack.t1190'], path: 'rules/web/sqli.yml', fields: ['url.path', 'url.query'], description: 'Union, comment and tautology patterns in paths and queries.' },
-  { id: 'first_seen.service_edge', title: 'New service edge', kind: 'detector', level: 'high', status: 'stable', tags: ['attack.t1552'], path: 'rules/detectors/service_edge.yml', fields: ['source.service.name', 'service.name'], description: 'A service calls another for the first time.' },
-  { id: 'rate.failed_logins_per_ip', title: 'Many failed logins from one address', kind: 'detector', level: 'high', status: 'stable', tags: ['attack.t1110.003', 'owasp.api2'], path: 'rules/detectors/failed_logins.yml', fields: ['source.ip', 'event.outcome'], description: 'Failed logins per address against its usual number.' },
+  { id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344', title: 'SQL injection in a request path', kind: 'sigma', severity: 'critical', status: 'stable', tags: ['attack.t1190'], path: 'rules/web/sqli.yml', fields: ['url.path', 'url.query'], description: 'Union, comment and tautology patterns in paths and queries.' },
+  { id: 'first_seen.service_edge', title: 'New service edge', kind: 'detector', severity: 'high', status: 'stable', tags: ['attack.t1552'], path: 'rules/detectors/service_edge.yml', fields: ['source.service.name', 'service.name'], description: 'A service calls another for the first time.' },
+  { id: 'rate.failed_logins_per_ip', title: 'Many failed logins from one address', kind: 'detector', severity: 'high', status: 'stable', tags: ['attack.t1110.003', 'owasp.api2'], path: 'rules/detectors/failed_logins.yml', fields: ['source.ip', 'event.outcome'], description: 'Failed logins per address against its usual number.' },
 ], faults: [{ path: 'rules/local/broken.yml', line: 12, code: 'invalid_yaml', message: 'did not find expected key' }] };
 
 const channel = named(channels, 'c');
@@ -184,7 +186,7 @@ const ROUTES = {
   'GET /channels': () => ({ channels }), 'POST /channels': (r) => ({ ...channel.add(r), secret: 'whsec_bW9jayBzZWNyZXQgb2YgMjQgYnl0ZXM=' }),
   'DELETE /channels/*': channel.drop, 'PATCH /channels/*': ({ id, body }) => Object.assign(channels.find((c) => c.id === id), body),
   'POST /channels/*/test': () => ({ delivery: 'd1' }),
-  'GET /channels/*/deliveries': () => ({ deliveries: [{ id: 'd1', type: 'test', attempts: 2, status: 200, state: 'delivered', created: new Date().toISOString(), error: null }] }),
+  'GET /channels/*/deliveries': () => ({ deliveries: [{ id: 'd1', type: 'alert.test', tries: 2, last_status: 200, state: 'delivered', created: new Date().toISOString(), last_error: null }] }),
   'GET /tokens': () => ({ tokens }), 'POST /tokens': (r) => ({ ...token.add(r), token: 'wf_k2_0123456789abcdef0123456789abcdef' }), 'DELETE /tokens/*': token.drop,
   'GET /users': () => ({ users }), 'POST /users': ({ body }) => user.add({ body: { name: body.name ?? body.user, role: body.role } }), 'DELETE /users/*': user.drop,
   'GET /status': () => ({ version: '0.1.0', log: { head: events.length, bytes: 4_200_000 }, readers: { store: events.length, detect: events.length } }),

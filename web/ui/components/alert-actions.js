@@ -1,6 +1,6 @@
 // What one can do about an alert: acknowledge, take it, close it with a reason, open it again, search its events.
 import { html, useState } from '../lib/html.js';
-import { patch, post } from '../lib/api.js';
+import { patch } from '../lib/api.js';
 import { REASONS } from '../lib/alert.js';
 import { href } from '../lib/route.js';
 import { between } from '../lib/range.js';
@@ -24,8 +24,9 @@ function CloseDialog({ alert, onClose, onDone }) {
     setBusy(true);
     try {
       const words = form.get('comment').trim();
-      if (words !== '') await post(`/alerts/${encodeURIComponent(alert.id)}/comments`, { text: words });
-      await patch(`/alerts/${encodeURIComponent(alert.id)}`, { status: 'closed', reason: form.get('reason') });
+      await patch(`/alerts/${encodeURIComponent(alert.id)}`, {
+        status: 'closed', reason: form.get('reason'), ...(words === '' ? {} : { comment: words }),
+      });
       say('The alert is closed.');
       onDone();
       onClose();

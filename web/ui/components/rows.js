@@ -38,8 +38,15 @@ function Row({ hit, columns, lit, open, onOpen, detail }) {
       <${RowDetail} hit=${hit} columns=${columns} ...${detail} /></td></tr>`}`;
 }
 
+/** The query's values that only some of the rows have: marking what all rows share would say nothing. */
+function telling(hits, query) {
+  return clauses(query).filter((item) => !item.not
+    && hits.some((hit) => text(cell(hit, item.field)) !== item.value)
+    && hits.some((hit) => text(cell(hit, item.field)) === item.value));
+}
+
 export function Rows({ hits, columns, query, light, openSeq, onOpen, onColumn, detail }) {
-  const lit = clauses(query).filter((item) => !item.not);
+  const lit = telling(hits, query);
   if (light) lit.push(light);
   useKeys({ j: () => stepRow(1), k: () => stepRow(-1) });
   return html`<div class="table-box"><table class="rows">

@@ -58,7 +58,7 @@ export function emphasised(alert) {
   const names = involved(alert).map(([, value]) => value).filter((value) => value.length > 1)
     .sort((a, b) => b.length - a.length).slice(0, 20);
   const usual = /;|\. |\busual/.exec(text)?.index ?? text.length;
-  const numbers = '\\b\\d[\\d,]*(?:\\.\\d+)?(?: %| (?!min\\b|h\\b|s\\b|d\\b|days?\\b|hours?\\b)\\w+)?';
+  const numbers = '\\b\\d[\\d,]*(?:\\.\\d+)?\\b(?! (?:min|h|s|d|days?|hours?|minutes?|seconds?)\\b)(?: %| [a-z]+)?';
   const pattern = new RegExp([...names.map(escapeText), numbers].join('|'), 'g');
   const parts = [];
   let at = 0;
@@ -79,7 +79,7 @@ export function readFilter(text) {
   const allowed = { status: STATUSES, severity: SEVERITIES, entity: null, detector: null };
   for (const match of text.matchAll(/(\S+?):("(?:\\.|[^"\\])*"|\S+)|(\S+)/g)) {
     const [whole, name, raw] = match;
-    if (/^AND$/.test(whole)) continue;
+    if (whole === 'AND' || whole === '*') continue;
     if (!name || !(name in allowed)) {
       return { asked, error: { message: 'Alerts can be asked for by status, severity, entity and detector.', position: match.index } };
     }

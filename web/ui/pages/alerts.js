@@ -92,7 +92,7 @@ export function AlertsPage() {
   const range = { from: params.from ?? RANGE.from, to: params.to ?? RANGE.to };
   const { asked, error } = readFilter(q);
   const list = useList(asked, range, turn);
-  const counts = list.data?.counts;
+  const counts = list.data?.counts?.by_status;
   useEffect(() => { if (counts) openAlerts.set(counts.open ?? 0); }, [counts]);
   const wide = matchMedia('(min-width: 761px)').matches;
   const shown = id || (wide ? list.alerts[0]?.id : '');
@@ -105,7 +105,7 @@ export function AlertsPage() {
   return html`<main id="main" tabindex="-1" class=${`alerts ${id ? 'has-detail' : ''}`}>
     <div class="head"><h1 class="sr">Alerts</h1>
       <${QueryBar} value=${q} label="Filter alerts" placeholder="All alerts. Try status:open severity:high" error=${error}
-        onSubmit=${(text) => go(href('/alerts', { ...params, q: text || ' ' }))} fields=${FIELDS}
+        onSubmit=${(text) => go(href('/alerts', { ...params, q: text || '*' }))} fields=${FIELDS}
         valuesOf=${(field) => valuesOf(field, list.alerts)} />
       <${TimeRange} from=${range.from} to=${range.to} onChoose=${(next) => setParams(next)} />
     </div>
