@@ -16,8 +16,6 @@
 
 mod config;
 mod error;
-pub mod log;
-pub mod meta;
 mod search;
 mod status;
 

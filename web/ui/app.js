@@ -22,7 +22,6 @@ const PAGES = {
 };
 
 const BADGE_EVERY_MS = 15_000;
-const G_WAITS_MS = 1000;
 
 function followOpenAlerts() {
   let stopped = false;
@@ -30,7 +29,7 @@ function followOpenAlerts() {
     if (document.hidden) return;
     try {
       const answer = await get('/alerts', { status: 'open', limit: 1 });
-      if (!stopped) openAlerts.set(answer.counts?.by_status?.open ?? 0);
+      if (!stopped) openAlerts.set(answer.counts?.open ?? 0);
     } catch {
       // The page that is open says what is wrong; the badge only stays as it was.
     }
@@ -52,18 +51,13 @@ function Inside({ page }) {
   const help = helpOpen.use();
   const lead = useRef(0);
   useEffect(followOpenAlerts, []);
-  const afterG = (target) => () => {
-    if (Date.now() - lead.current > G_WAITS_MS) return false;
-    lead.current = 0;
-    go(target);
-    return true;
-  };
+  const after = (target) => () => Date.now() - lead.current < 1000 && go(target);
   useKeys({
     '?': () => helpOpen.set(true),
     g: () => { lead.current = Date.now(); },
-    s: afterG('/search'),
-    a: afterG('/alerts'),
+    s: after('/search'),
   });
+  useKeys({ a: after('/alerts') });
   const [Page] = PAGES[page];
   return html`<a class="button skip" href="#main">Skip to the content</a>
     <div class="shell">
