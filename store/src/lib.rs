@@ -16,6 +16,8 @@
 
 mod config;
 mod error;
+pub mod log;
+pub mod meta;
 mod search;
 mod status;
 

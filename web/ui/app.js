@@ -22,6 +22,7 @@ const PAGES = {
 };
 
 const BADGE_EVERY_MS = 15_000;
+const G_WAITS_MS = 1000;
 
 function followOpenAlerts() {
   let stopped = false;
@@ -29,7 +30,7 @@ function followOpenAlerts() {
     if (document.hidden) return;
     try {
       const answer = await get('/alerts', { status: 'open', limit: 1 });
-      if (!stopped) openAlerts.set(answer.counts?.open ?? 0);
+      if (!stopped) openAlerts.set(answer.counts?.by_status?.open ?? 0);
     } catch {
       // The page that is open says what is wrong; the badge only stays as it was.
     }
@@ -51,13 +52,18 @@ function Inside({ page }) {
   const help = helpOpen.use();
   const lead = useRef(0);
   useEffect(followOpenAlerts, []);
-  const after = (target) => () => Date.now() - lead.current < 1000 && go(target);
+  const afterG = (target) => () => {
+    if (Date.now() - lead.current > G_WAITS_MS) return false;
+    lead.current = 0;
+    go(target);
+    return true;
+  };
   useKeys({
     '?': () => helpOpen.set(true),
     g: () => { lead.current = Date.now(); },
-    s: after('/search'),
+    s: afterG('/search'),
+    a: afterG('/alerts'),
   });
-  useKeys({ a: after('/alerts') });
   const [Page] = PAGES[page];
   return html`<a class="button skip" href="#main">Skip to the content</a>
     <div class="shell">

@@ -13,9 +13,9 @@ document.addEventListener('keydown', (event) => {
   if (typing(event.target) || document.querySelector('dialog[open]')) return;
   for (let at = maps.length - 1; at >= 0; at -= 1) {
     const act = maps[at].current[event.key];
-    if (act) {
+    // An action that answers false passes the key on to the map below.
+    if (act && act(event) !== false) {
       event.preventDefault();
-      act(event);
       return;
     }
   }

@@ -1,0 +1,102 @@
+//! Offline check of a log folder: reads and decodes everything, changes nothing.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::damage::{Damage, SeqRange};
+use super::error::LogError;
+use super::inspect::{Depth, Inspected, inspect};
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Nothing is damaged or missing. A torn tail alone is no damage: the next start cuts it.
+    pub ok: bool,
+    /// First sequence number that the log may still hold.
+    pub first_seq: u64,
+    /// Last sequence number in the log, 0 for none.
+    pub head: u64,
+    /// Valid frames in all files.
+    pub frames: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes after the last valid frame of the last file, which the next start will cut.
+    pub torn_tail_bytes: u64,
+    /// Sequence numbers that should be there and are not, at most 1,000 ranges.
+    pub missing: Vec<SeqRange>,
+    /// Number of rows missing.
+    pub missing_rows: u64,
+    /// File by file, oldest first.
+    pub files: Vec<FileReport>,
+    /// Files that are not what their names say.
+    pub foreign: Vec<Damage>,
+}
+
+/// One log file in a [`Report`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// Its name.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Valid frames.
+    pub frames: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Sequence number of the first row, also of an empty file.
+    pub first_seq: u64,
+    /// Sequence number after the last row.
+    pub next_seq: u64,
+    /// Broken places, at most 1,000.
+    pub damage: Vec<Damage>,
+    /// Number of broken places.
+    pub damaged: u64,
+}
+
+/// Checks every file, frame and record in `dir`, which no process may be writing to.
+///
+/// # Errors
+/// [`LogError`] when the folder cannot be read or holds files of a newer format.
+pub fn verify(dir: &Path) -> Result<Report, LogError> {
+    let mut found = inspect(dir, Depth::Contents)?;
+    let mut torn_tail_bytes = 0;
+    if let Some(last) = found.files.last_mut() {
+        torn_tail_bytes = last.len - last.good_end;
+        last.forget_tail();
+    }
+    let next_seq = found.progress.next_seq;
+    let sound = found.foreign.is_empty()
+        && found.progress.missing_rows == 0
+        && found.files.iter().all(|file| file.damaged == 0);
+    Ok(Report {
+        ok: sound,
+        first_seq: found
+            .files
+            .first()
+            .map_or(next_seq, |file| file.entry.first_seq),
+        head: next_seq.saturating_sub(1),
+        frames: found.files.iter().map(|file| file.frames).sum(),
+        rows: found.files.iter().map(|file| file.rows).sum(),
+        torn_tail_bytes,
+        missing: found.progress.missing,
+        missing_rows: found.progress.missing_rows,
+        files: found.files.into_iter().map(FileReport::from).collect(),
+        foreign: found.foreign,
+    })
+}
+
+impl From<Inspected> for FileReport {
+    fn from(found: Inspected) -> FileReport {
+        FileReport {
+            file: found.entry.name(),
+            bytes: found.len,
+            frames: found.frames,
+            rows: found.rows,
+            first_seq: found.entry.first_seq,
+            next_seq: found.entry.next_seq,
+            damage: found.damage,
+            damaged: found.damaged,
+        }
+    }
+}

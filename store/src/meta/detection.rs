@@ -1,0 +1,314 @@
+//! What detection leaves behind: alerts, messages about them, its position and its state, all in
+//! one transaction, so that a crash delays an alert and never skips or doubles it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+use watchfire_event::{Alert, BatchBuilder, BatchLimits, Query, RowMeta, Severity};
+
+use super::alerts::{alert, rank, severity_of};
+use super::channels::channel;
+use super::{AlertRow, Channel, CloseReason, Meta, MetaError, from_db, manifest, secret, to_db};
+
+/// Most entity values of an alert that can be searched for.
+const MAX_ENTITIES: usize = 200;
+
+/// Where detection was when it last committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetectionState {
+    /// Alerts of every event up to this sequence number are stored.
+    pub position: u64,
+    /// The sequence number `snapshot` was taken after; 0 without a snapshot.
+    pub snapshot_seq: u64,
+    /// The engine's state, empty without a snapshot.
+    pub snapshot: Vec<u8>,
+}
+
+/// What detection has to say about the events up to `position`.
+#[derive(Debug, Clone, Default)]
+pub struct DetectionCommit<'a> {
+    /// New and changed alerts.
+    pub alerts: &'a [Alert],
+    /// The last sequence number they cover.
+    pub position: u64,
+    /// The engine's state and the sequence number it was taken after.
+    pub snapshot: Option<(u64, Vec<u8>)>,
+}
+
+impl Meta {
+    /// Where detection was when it last committed; none before the first commit.
+    ///
+    /// # Errors
+    /// [`MetaError`] when the database cannot be read.
+    pub async fn load_detection(&self) -> Result<Option<DetectionState>, MetaError> {
+        let position = self.position("detect").await?;
+        let snapshot: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT seq, state FROM detection_snapshot WHERE id = 1")
+                .fetch_optional(&self.readers)
+                .await?;
+        if position == 0 && snapshot.is_none() {
+            return Ok(None);
+        }
+        let (snapshot_seq, snapshot) = snapshot.unwrap_or_default();
+        Ok(Some(DetectionState {
+            position,
+            snapshot_seq: from_db(snapshot_seq),
+            snapshot,
+        }))
+    }
+
+    /// Stores alerts, a message for every enabled channel whose query matches an alert that the
+    /// channel has not been told of at this severity, the position and the state: all or nothing.
+    ///
+    /// An alert that is known is updated and never lowered: its count and severity only rise,
+    /// and what people did about it stays. Replaying a commit changes nothing. Alerts closed as
+    /// false or benign are updated silently.
+    ///
+    /// # Errors
+    /// [`MetaError`]; then nothing has changed.
+    pub async fn commit_detection(&self, commit: &DetectionCommit<'_>) -> Result<(), MetaError> {
+        let now = self.now_ns();
+        let mut tx = self.writer.begin().await?;
+        let mut changed = Vec::with_capacity(commit.alerts.len());
+        for alert in commit.alerts {
+            changed.push(upsert(&mut tx, alert, now).await?);
+        }
+        let queued = queue_messages(&mut tx, &changed, now).await?;
+        manifest::set_position(&mut tx, "detect", commit.position).await?;
+        if let Some((seq, state)) = &commit.snapshot {
+            let sql = "INSERT INTO detection_snapshot (id, seq, state) VALUES (1, $1, $2) \
+                       ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, \
+                       state = excluded.state";
+            sqlx::query(sql)
+                .bind(to_db(*seq))
+                .bind(state)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        if queued > 0 {
+            metrics::counter!("watchfire_notifications_queued_total").increment(queued);
+            self.outbox_wake.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// An alert as stored now, and how bad it was before; none when it is new.
+struct Changed {
+    row: AlertRow,
+    before: Option<Severity>,
+}
+
+async fn upsert(tx: &mut SqliteConnection, new: &Alert, now_ns: i64) -> Result<Changed, MetaError> {
+    let known = sqlx::query("SELECT * FROM alerts WHERE id = $1")
+        .bind(&new.id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let known = known.as_ref().map(alert).transpose()?;
+    let merged = match &known {
+        Some(old) => merge(&old.alert, new),
+        None => new.clone(),
+    };
+    let body = serde_json::to_string(&merged)
+        .map_err(|e| MetaError::Invalid(format!("alert cannot be written as JSON: {e}")))?;
+    let sql = "INSERT INTO alerts (id, ts_ns, t0_ns, t1_ns, status, severity, detector, \
+               comments, first_seen_ns, updated_ns, body) \
+               VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$8,$9) \
+               ON CONFLICT (id) DO UPDATE SET t0_ns = excluded.t0_ns, t1_ns = excluded.t1_ns, \
+               severity = excluded.severity, updated_ns = excluded.updated_ns, \
+               body = excluded.body WHERE alerts.body <> excluded.body";
+    sqlx::query(sql)
+        .bind(&merged.id)
+        .bind(nanos(merged.ts))
+        .bind(nanos(merged.t0))
+        .bind(nanos(merged.t1))
+        .bind(merged.status.as_str())
+        .bind(rank(merged.severity))
+        .bind(&merged.detector)
+        .bind(now_ns)
+        .bind(body)
+        .execute(&mut *tx)
+        .await?;
+    if known
+        .as_ref()
+        .is_none_or(|old| old.alert.entities != merged.entities)
+    {
+        insert_entities(tx, &merged).await?;
+    }
+    let before = known.as_ref().map(|old| old.alert.severity);
+    let row = match known {
+        Some(old) => AlertRow {
+            alert: merged,
+            ..old
+        },
+        None => AlertRow {
+            alert: merged,
+            assignee: None,
+            reason: None,
+            comments: 0,
+            first_seen_ns: now_ns,
+            updated_ns: now_ns,
+        },
+    };
+    Ok(Changed { row, before })
+}
+
+/// The newer alert, unless it stands for fewer events (a replay, which starts a little early).
+/// The id, the time it was raised and the status stay.
+fn merge(old: &Alert, new: &Alert) -> Alert {
+    let mut merged = if new.count < old.count {
+        old.clone()
+    } else {
+        new.clone()
+    };
+    merged.ts = old.ts;
+    merged.t0 = old.t0.min(new.t0);
+    merged.t1 = old.t1.max(new.t1);
+    merged.severity = old.severity.max(new.severity);
+    merged.score = old.score.max(new.score);
+    merged.status = old.status;
+    merged
+}
+
+async fn insert_entities(tx: &mut SqliteConnection, alert: &Alert) -> Result<(), MetaError> {
+    let pairs = alert
+        .entities
+        .iter()
+        .flat_map(|(k, values)| values.iter().map(move |v| (k, v)));
+    for (kind, value) in pairs.take(MAX_ENTITIES) {
+        let sql = "INSERT INTO alert_entities (alert_id, kind, value) VALUES ($1,$2,$3) \
+                   ON CONFLICT (alert_id, kind, value) DO NOTHING";
+        sqlx::query(sql)
+            .bind(&alert.id)
+            .bind(kind)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Queues what the channels have to be told. Returns the number of messages.
+async fn queue_messages(
+    tx: &mut SqliteConnection,
+    changed: &[Changed],
+    now_ns: i64,
+) -> Result<u64, MetaError> {
+    let loud: Vec<&Changed> = changed.iter().filter(|c| !silenced(&c.row)).collect();
+    if loud.is_empty() {
+        return Ok(0);
+    }
+    let rows = sqlx::query("SELECT * FROM channels WHERE enabled ORDER BY id")
+        .fetch_all(&mut *tx)
+        .await?;
+    let channels = rows
+        .iter()
+        .map(channel)
+        .collect::<Result<Vec<Channel>, _>>()?;
+    let mut queued = 0;
+    for channel in &channels {
+        for index in matching(channel, &loud)? {
+            queued += queue_one(tx, channel, loud[index], now_ns).await?;
+        }
+    }
+    Ok(queued)
+}
+
+async fn queue_one(
+    tx: &mut SqliteConnection,
+    channel: &Channel,
+    changed: &Changed,
+    now_ns: i64,
+) -> Result<u64, MetaError> {
+    let alert = &changed.row.alert;
+    let told: Option<i64> = sqlx::query_scalar(
+        "SELECT MAX(severity) FROM outbox WHERE alert_id = $1 AND channel_id = $2",
+    )
+    .bind(&alert.id)
+    .bind(&channel.id)
+    .fetch_one(&mut *tx)
+    .await?;
+    let told = told.map(severity_of);
+    // A channel made after the alert hears of it only when it gets worse.
+    let due = match told {
+        Some(told) => alert.severity > told,
+        None => {
+            changed.row.first_seen_ns >= channel.created_ns
+                || changed.before.is_some_and(|before| alert.severity > before)
+        }
+    };
+    if !due {
+        return Ok(0);
+    }
+    let kind = if told.is_some() {
+        "alert.escalated"
+    } else {
+        "alert.created"
+    };
+    let sql = "INSERT INTO outbox (id, channel_id, alert_id, type, severity, state, tries, \
+               due_ns, created_ns, clock_ns) VALUES ($1,$2,$3,$4,$5,'pending',0,$6,$6,$6) \
+               ON CONFLICT (id) DO NOTHING";
+    let done = sqlx::query(sql)
+        .bind(message_id(&channel.id, &alert.id, alert.severity))
+        .bind(&channel.id)
+        .bind(&alert.id)
+        .bind(kind)
+        .bind(rank(alert.severity))
+        .bind(now_ns)
+        .execute(&mut *tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// People have said that this is not an attack: updates must not wake them again.
+fn silenced(row: &AlertRow) -> bool {
+    matches!(
+        row.reason,
+        Some(CloseReason::FalsePositive | CloseReason::Benign)
+    )
+}
+
+/// Which of the alerts the channel's query matches.
+fn matching(channel: &Channel, changed: &[&Changed]) -> Result<Vec<usize>, MetaError> {
+    let Some(text) = &channel.query else {
+        return Ok((0..changed.len()).collect());
+    };
+    // Checked when the channel was made. A query this version no longer reads must not hold
+    // back the alerts of all channels: then the channel gets everything.
+    let Ok(query) = Query::parse(text) else {
+        tracing::error!(channel = %channel.name, "the query of a channel cannot be read");
+        return Ok((0..changed.len()).collect());
+    };
+    let mut builder = BatchBuilder::new(BatchLimits::default());
+    let meta = RowMeta {
+        received_ns: 0,
+        source: Arc::from("alerts"),
+    };
+    let mut rows = HashMap::new();
+    for (index, alert) in changed.iter().enumerate() {
+        let line = serde_json::to_vec(&alert.row.alert)
+            .map_err(|e| MetaError::Invalid(format!("alert cannot be written as JSON: {e}")))?;
+        // An alert too large for a line is sent rather than lost.
+        if builder.push(&line, &meta).is_ok() {
+            rows.insert(index, builder.rows() - 1);
+        }
+    }
+    let mask = query.matches(&builder.finish());
+    let hit = |index: &usize| rows.get(index).is_none_or(|row| mask.value(*row));
+    Ok((0..changed.len()).filter(hit).collect())
+}
+
+/// The same message always has the same id, so it is queued once however often a commit is
+/// replayed, and receivers can tell a retry from news.
+fn message_id(channel: &str, alert: &str, severity: Severity) -> String {
+    let digest = Sha256::digest(format!("{channel}\n{alert}\n{}", severity.as_str()));
+    format!("msg_{}", secret::hex(&digest[..16]))
+}
+
+/// Seconds of an alert as nanoseconds.
+fn nanos(seconds: f64) -> i64 {
+    (seconds * 1e9).round() as i64
+}

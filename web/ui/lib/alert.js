@@ -1,0 +1,93 @@
+// What an alert says, in words: severity, status, reasons, tags, who is involved and how to search for them.
+import { clause } from './query.js';
+
+export const SEVERITIES = ['critical', 'high', 'medium', 'low', 'info'];
+export const STATUSES = ['open', 'acknowledged', 'closed'];
+export const REASONS = [
+  ['true_positive', 'True positive', 'It was an attack, or looked exactly like one.'],
+  ['false_positive', 'False positive', 'The detector was wrong.'],
+  ['benign', 'Benign', 'It happened as said, and it was allowed.'],
+];
+
+export const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
+
+/** A reason in words. */
+export const reasonTitle = (reason) => REASONS.find(([name]) => name === reason)?.[1] ?? reason;
+
+/** `attack.t1110.003` as `{title, href}`: ATT&CK techniques link to their page, other tags only say what they are. */
+export function tag(text) {
+  const technique = /^attack\.(t\d{4})(?:\.(\d{3}))?$/.exec(text);
+  if (technique) {
+    const [, main, sub] = technique;
+    return { title: `ATT&CK ${main.toUpperCase()}${sub ? `.${sub}` : ''}`, href: `https://attack.mitre.org/techniques/${main.toUpperCase()}/${sub ? `${sub}/` : ''}` };
+  }
+  const api = /^owasp\.api(\d{1,2})/.exec(text);
+  if (api) return { title: `OWASP API${api[1]}`, href: null };
+  if (text.startsWith('attack.')) return { title: `ATT&CK ${text.slice(7).replace(/[_-]/g, ' ')}`, href: null };
+  return { title: text, href: null };
+}
+
+const FIELDS = { ip: 'source.ip', service: 'service.name', host: 'host.name', token: 'token.hash', route: 'url.path', asn: 'source.as.number' };
+
+/** The query that finds an entity's events. */
+export function entityQuery(kind, value) {
+  if (kind === 'user') return `${clause('user.id', value)} OR ${clause('user.name', value)}`;
+  if (kind === 'edge' && value.includes('>')) {
+    const [caller, callee] = value.split('>');
+    return `${clause('source.service.name', caller)} AND ${clause('service.name', callee)}`;
+  }
+  return FIELDS[kind] ? clause(FIELDS[kind], value) : JSON.stringify(value);
+}
+
+/** `[kind, value]` of everyone involved. */
+export const involved = (alert) =>
+  Object.entries(alert.entities ?? {}).flatMap(([kind, values]) => values.map((value) => [kind, value]));
+
+/** The second line of a list entry: the first few entities. */
+export function about(alert) {
+  const everyone = involved(alert).map(([, value]) => value);
+  const shown = everyone.slice(0, 2).join(' · ');
+  return everyone.length > 2 ? `${shown} and ${everyone.length - 2} more` : shown || alert.detector;
+}
+
+const escapeText = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+
+/** The sentence cut into `{text, strong}`: who it is about, and the numbers before the usual ones. */
+export function emphasised(alert) {
+  const text = alert.summary ?? '';
+  const names = involved(alert).map(([, value]) => value).filter((value) => value.length > 1)
+    .sort((a, b) => b.length - a.length).slice(0, 20);
+  const usual = /;|\. |\busual/.exec(text)?.index ?? text.length;
+  const numbers = '\\b\\d[\\d,]*(?:\\.\\d+)?\\b(?! (?:min|h|s|d|days?|hours?|minutes?|seconds?)\\b)(?: %| [a-z]+)?';
+  const pattern = new RegExp([...names.map(escapeText), numbers].join('|'), 'g');
+  const parts = [];
+  let at = 0;
+  for (const match of text.matchAll(pattern)) {
+    const isName = names.includes(match[0]);
+    if (!isName && match.index >= usual) continue;
+    if (match.index > at) parts.push({ text: text.slice(at, match.index), strong: false });
+    parts.push({ text: match[0], strong: true });
+    at = match.index + match[0].length;
+  }
+  if (at < text.length) parts.push({ text: text.slice(at), strong: false });
+  return parts;
+}
+
+/** Reads `status:open severity:high` into parameters of the list, or says what cannot be asked. */
+export function readFilter(text) {
+  const asked = {};
+  const allowed = { status: STATUSES, severity: SEVERITIES, entity: null, detector: null };
+  for (const match of text.matchAll(/(\S+?):("(?:\\.|[^"\\])*"|\S+)|(\S+)/g)) {
+    const [whole, name, raw] = match;
+    if (whole === 'AND' || whole === '*') continue;
+    if (!name || !(name in allowed)) {
+      return { asked, error: { message: 'Alerts can be asked for by status, severity, entity and detector.', position: match.index } };
+    }
+    const value = raw.startsWith('"') ? raw.slice(1, -1).replace(/\\(.)/g, '$1') : raw;
+    if (allowed[name] && !allowed[name].includes(value)) {
+      return { asked, error: { message: `${name} is one of ${allowed[name].join(', ')}.`, position: match.index + name.length + 1 } };
+    }
+    asked[name] = value;
+  }
+  return { asked, error: null };
+}
