@@ -1,0 +1,20 @@
+"""Runs one browser test against a server of its own.
+
+The test gets WATCHFIRE_URL, WATCHFIRE_TOKEN and CHROMIUM, and prints `N passed, N failed`.
+"""
+import os
+import subprocess
+import sys
+
+from server import TOKEN, Server
+
+
+def main():
+    with Server() as server:
+        env = {**os.environ, "WATCHFIRE_TOKEN": TOKEN,
+               "WATCHFIRE_URL": f"http://127.0.0.1:{server.port}"}
+        sys.exit(subprocess.run(["node", sys.argv[1]], env=env, timeout=600).returncode)
+
+
+if __name__ == "__main__":
+    main()
