@@ -169,6 +169,12 @@ const named = (list, prefix) => ({
   },
 });
 
+async function testChannel({ id }) {
+  const headers = { 'webhook-id': 'd1', 'webhook-signature': 'v1,mock', 'content-type': 'application/json' };
+  await fetch(channels.find((one) => one.id === id).url, { method: 'POST', headers, body: '{"type":"alert.test"}' });
+  return { id: 'd1', state: 'pending' };
+}
+
 const RULES = { rules: [
   { id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344', title: 'SQL injection in a request path', kind: 'sigma', severity: 'critical', status: 'stable', tags: ['attack.t1190'], path: 'rules/web/sqli.yml', fields: ['url.path', 'url.query'], description: 'Union, comment and tautology patterns in paths and queries.' },
   { id: 'first_seen.service_edge', title: 'New service edge', kind: 'detector', severity: 'high', status: 'stable', tags: ['attack.t1552'], path: 'rules/detectors/service_edge.yml', fields: ['source.service.name', 'service.name'], description: 'A service calls another for the first time.' },
@@ -185,7 +191,7 @@ const ROUTES = {
   'GET /rules': () => RULES,
   'GET /channels': () => ({ channels }), 'POST /channels': (r) => ({ ...channel.add(r), secret: 'whsec_bW9jayBzZWNyZXQgb2YgMjQgYnl0ZXM=' }),
   'DELETE /channels/*': channel.drop, 'PATCH /channels/*': ({ id, body }) => Object.assign(channels.find((c) => c.id === id), body),
-  'POST /channels/*/test': () => ({ delivery: 'd1' }),
+  'POST /channels/*/test': testChannel,
   'GET /channels/*/deliveries': () => ({ deliveries: [{ id: 'd1', type: 'alert.test', tries: 2, last_status: 200, state: 'delivered', created: new Date().toISOString(), last_error: null }] }),
   'GET /tokens': () => ({ tokens }), 'POST /tokens': (r) => ({ ...token.add(r), token: 'wf_k2_0123456789abcdef0123456789abcdef' }), 'DELETE /tokens/*': token.drop,
   'GET /users': () => ({ users }), 'POST /users': ({ body }) => user.add({ body: { name: body.name ?? body.user, role: body.role } }), 'DELETE /users/*': user.drop,
@@ -201,7 +207,7 @@ function signIn(response, answer) {
 }
 
 function session(method, request, response, body, known) {
-  const me = { name: 'mira', role: 'admin', scopes: ['ingest', 'read', 'admin'] };
+  const me = { name: 'mira', role: 'admin', scopes: ['ingest', 'read', 'triage', 'admin'] };
   if (method === 'GET') {
     if (!known) throw new Refusal(401, 'unauthenticated', 'a valid token or session is needed');
     return me;
