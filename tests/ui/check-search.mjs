@@ -106,10 +106,10 @@ async function chart({ page, score, mark }) {
     const bars = await page.$$('.histogram rect[class^=bar]');
     const start = await bars[0].boundingBox();
     const end = await bars[Math.floor(bars.length / 2)].boundingBox();
-    const floor = start.y + start.height - 1;
-    await page.mouse.move(start.x - 2, floor);
+    const height = start.y + start.height - 40;
+    await page.mouse.move(start.x + 1, height);
     await page.mouse.down();
-    await page.mouse.move(end.x + end.width, floor, { steps: 5 });
+    await page.mouse.move(end.x + end.width, height, { steps: 5 });
     await page.waitForSelector('.histogram .brush');
     await page.mouse.up();
     await until(() => new URL(page.url()).searchParams.get('from').startsWith('20'), 'the zoomed range in the URL');

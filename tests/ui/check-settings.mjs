@@ -3,34 +3,46 @@
 import { createServer } from 'node:http';
 import { assert, clean, equal, until } from './harness.mjs';
 
-export const USER = 'mira';
-export const PASSWORD = 'mock-password-1';
+const PASSWORD = 'browser-tests-1';
+const MOCK_PASSWORD = 'mock-password-1';
 
-/** Comes in by the one-time link, or by the password where the first admin exists already. */
-export async function enter({ page, score, base, link }) {
-  if (link) {
-    await score.check('the one-time link makes the first admin', async () => {
-      const token = link.includes('token=') ? new URL(link, base).searchParams.get('token') : link;
-      await page.goto(`/setup?token=${encodeURIComponent(token)}`);
-      await page.fill('[name=user]', USER);
-      await page.fill('[name=password]', PASSWORD);
-      await page.fill('[name=again]', `${PASSWORD}-other`);
-      await page.click('.primary');
-      await page.waitForSelector('[role=alert]');
-      await page.fill('[name=again]', PASSWORD);
-      await page.click('.primary');
-      await page.waitForSelector('.rail');
-    });
-  }
+async function firstAdmin(page, link, user, password) {
+  await page.goto(`/setup?token=${encodeURIComponent(new URL(link).searchParams.get('token'))}`);
+  await page.fill('[name=user]', user);
+  await page.fill('[name=password]', password);
+  await page.fill('[name=again]', `${password}-other`);
+  await page.click('.primary');
+  await page.waitForSelector('[role=alert]');
+  await page.fill('[name=again]', password);
+  await page.click('.primary');
+  await page.waitForSelector('.rail');
+}
+
+async function userByToken(base, token, name) {
+  const answer = await fetch(`${base}/api/v1/users`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify({ name, password: PASSWORD, role: 'admin' }),
+  });
+  assert(answer.ok, `the user was not made: ${answer.status} ${await answer.text()}`);
+}
+
+/** Makes a user by the one-time link or by the admin token, then signs in as it. */
+export async function enter({ page, score, base, credential }) {
+  const byLink = credential.includes('/setup?');
+  const user = byLink ? 'mira' : `tester${Date.now()}`;
+  const password = byLink ? MOCK_PASSWORD : PASSWORD;
+  if (byLink) await score.check('the one-time link makes the first admin', () => firstAdmin(page, credential, user, password));
+  else await score.check('an admin token makes a user', () => userByToken(base, credential, user));
   await score.check('a wrong password is refused, the right one leads to the page that was asked for', async () => {
     await page.context().clearCookies();
     await page.goto('/settings?tab=tokens');
     await page.waitForSelector('[name=user]');
-    await page.fill('[name=user]', USER);
+    await page.fill('[name=user]', user);
     await page.fill('[name=password]', 'not the password');
     await page.click('.primary');
     await page.waitForSelector('[role=alert]');
-    await page.fill('[name=password]', PASSWORD);
+    await page.fill('[name=password]', password);
     await page.click('.primary');
     await page.waitForSelector('h2:has-text("Tokens")');
   });
