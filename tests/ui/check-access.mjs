@@ -15,6 +15,7 @@ async function pages(page, mark) {
     ['a wrong query', '/search?q=a%20AND%20%28', '.query-error'],
     ['the list of alerts', '/alerts?q=*&from=now-7d', '.alert-item'],
     ...(alert ? [['an alert', alert, '.happened .raised', async () => page.waitForSelector('.picture svg')]] : []),
+    ['an entity', '/entities?kind=service&value=auth', '.companions'],
     ['rules', '/rules', '.page table'],
     ['data', '/data', '.page table'],
     ['settings', '/settings', '.page-tabs'],

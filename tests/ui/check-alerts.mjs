@@ -37,6 +37,16 @@ export async function checkAlerts({ page, score, base, token, mark, faults }) {
     await page.goBack();
     await page.waitForSelector('.alert .sentence');
   });
+  await score.check('an entity leads to its page, and that to its events', async () => {
+    await page.click('.involved a >> nth=0');
+    await page.waitForSelector('.facts');
+    await page.waitForSelector('.histogram svg');
+    await page.click('.head .primary');
+    await page.waitForSelector('.rows .open-row');
+    await page.goBack();
+    await page.goBack();
+    await page.waitForSelector('.alert .sentence');
+  });
   await score.check('the key a acknowledges', async () => {
     await page.keyboard.press('a');
     await page.waitForSelector('.tags >> text=acknowledged');

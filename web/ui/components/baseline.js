@@ -66,7 +66,7 @@ function useWidth() {
 }
 
 const asLine = (points, x, y) =>
-  points.map(([at, value], n) => `${n === 0 ? 'M' : 'L'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
+  points.map(([time, value], n) => `${n === 0 ? 'M' : 'L'}${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join('');
 
 /** Without a band to compare with, counts of single events are bars: a line between them would invent some. */
 function asBars(points, x, y) {
@@ -76,22 +76,23 @@ function asBars(points, x, y) {
 }
 
 function Drawing({ points, band, width, peak }) {
-  const first = points[0][0];
-  const last = points[points.length - 1][0];
+  const half = band || points.length < 2 ? 0 : (points[1][0] - points[0][0]) / 2;
+  const first = points[0][0] - half;
+  const last = points[points.length - 1][0] + half;
   const top = Math.max(peak[1], band?.high ?? 0, 1);
   const x = (at) => ((at - first) / Math.max(last - first, 1)) * width;
   const y = (value) => HEIGHT - (value / top) * (HEIGHT - TOP);
   const line = band ? asLine(points, x, y) : asBars(points, x, y);
-  const anchor = x(peak[0]) > width / 2 ? 'end' : 'start';
-  const shift = anchor === 'end' ? -10 : 10;
+  const at = x(peak[0]);
+  const anchor = at > width - 50 ? 'end' : at < 50 ? 'start' : 'middle';
   return html`
     ${band && html`<rect class="band" x="0" width=${width} y=${y(band.high)}
       height=${Math.max(y(band.low) - y(band.high), 2)} />
     <text class="band-name" x="6" y=${Math.max(y(band.high) - 5, 12)}>usual ${number(band.low)}-${number(band.high)}</text>`}
     <line class="floor" x1="0" x2=${width} y1=${HEIGHT + .5} y2=${HEIGHT + .5} />
     <path class=${band ? 'measured' : 'measured bars'} d=${line} />
-    <circle class="peak" cx=${x(peak[0])} cy=${y(peak[1])} r="4" />
-    <text class="peak-name" x=${x(peak[0]) + shift} y=${y(peak[1]) + 4} text-anchor=${anchor}>${count(peak[1])} at ${hourMinute(peak[0])}</text>
+    <circle class="peak" cx=${at} cy=${y(peak[1])} r="4" />
+    <text class="peak-name" x=${at} y=${y(peak[1]) - 10} text-anchor=${anchor}>${count(peak[1])} at ${hourMinute(peak[0])}</text>
     <text class="axis" x="0" y=${HEIGHT + 16}>${hourMinute(first)}</text>
     <text class="axis" x=${width} y=${HEIGHT + 16} text-anchor="end">${hourMinute(last)}</text>`;
 }
