@@ -1,6 +1,26 @@
 //! Alerts from findings: one per detector and entity until it has been quiet for an hour.
+//!
+//! An alert's id is a hash of (detector, entity, first event time), so a replay raises the same
+//! alert again and nothing else. Times are event times: findings may come late, and a late one
+//! joins the episode it falls into.
 
-use watchfire_event::Alert;
+use std::collections::{BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use watchfire_event::{Alert, AlertStatus, Evidence};
+
+use crate::finding::{Finding, seconds};
+
+/// An alert ends when nothing was found for so long.
+const QUIET_NS: i64 = 3_600 * 1_000_000_000;
+/// Alerts remembered. Beyond, those touched least recently are forgotten: their next finding then
+/// starts another alert.
+const MAX_EPISODES: usize = 50_000;
+/// Episodes of one detector and entity remembered: late events can belong to an earlier one.
+const MAX_PER_ENTITY: usize = 4;
+/// Values kept of each kind of entity.
+const MAX_ENTITIES: usize = 20;
 
 /// What happened to an alert in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,4 +40,255 @@ pub struct AlertChange {
     pub alert: Alert,
     /// What happened to it.
     pub change: Change,
+}
+
+/// An alert that can still grow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Episode {
+    alert: Alert,
+    t0_ns: i64,
+    t1_ns: i64,
+    /// Sequence number of the last finding: order of forgetting.
+    touched: u64,
+    summary: String,
+    clauses: Vec<String>,
+}
+
+/// All alerts that can still grow.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct AlertBook {
+    /// By detector and entity, newest episode last.
+    episodes: HashMap<String, Vec<Episode>>,
+    count: usize,
+}
+
+/// What a batch did to the alerts: id to place in the book and change, in order of first touch.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    order: Vec<(String, String)>,
+    changes: HashMap<String, Change>,
+}
+
+impl AlertBook {
+    /// Adds `finding` to its alert, or starts one.
+    pub(crate) fn apply(&mut self, finding: &Finding, touched: &mut Touched) {
+        let key = format!("{}\n{}", finding.source.detector, finding.entity.key());
+        let episodes = self.episodes.entry(key.clone()).or_default();
+        let joins = |e: &Episode| {
+            finding.time_ns >= e.t0_ns.saturating_sub(QUIET_NS)
+                && finding.time_ns <= e.t1_ns.saturating_add(QUIET_NS)
+        };
+        let (id, change) = match episodes.iter_mut().rev().find(|e| joins(e)) {
+            Some(episode) => {
+                let change = episode.grow(finding);
+                (episode.alert.id.clone(), change)
+            }
+            None => {
+                let episode = Episode::new(finding);
+                let id = episode.alert.id.clone();
+                if episodes.len() == MAX_PER_ENTITY {
+                    episodes.remove(0);
+                    self.count -= 1;
+                }
+                episodes.push(episode);
+                self.count += 1;
+                (id, Change::New)
+            }
+        };
+        touched.note(id, key, change);
+        // Here and not at the end of a batch: what is forgotten must not depend on the cut.
+        if self.count > MAX_EPISODES {
+            self.forget();
+        }
+    }
+
+    /// The alerts that a batch touched, as they are now.
+    pub(crate) fn settle(&mut self, touched: Touched) -> Vec<AlertChange> {
+        let mut out = Vec::with_capacity(touched.order.len());
+        for (id, key) in touched.order {
+            let found = self
+                .episodes
+                .get(&key)
+                .and_then(|all| all.iter().find(|e| e.alert.id == id));
+            if let (Some(episode), Some(change)) = (found, touched.changes.get(&id)) {
+                out.push(AlertChange {
+                    alert: episode.shown(),
+                    change: *change,
+                });
+            }
+        }
+        out
+    }
+
+    /// Keeps the nine tenths touched last.
+    fn forget(&mut self) {
+        let mut ages: Vec<u64> = self
+            .episodes
+            .values()
+            .flatten()
+            .map(|e| e.touched)
+            .collect();
+        ages.sort_unstable();
+        let oldest = ages
+            .get(self.count - MAX_EPISODES / 10 * 9)
+            .copied()
+            .unwrap_or(u64::MAX);
+        for episodes in self.episodes.values_mut() {
+            episodes.retain(|e| e.touched >= oldest);
+        }
+        self.episodes.retain(|_, episodes| !episodes.is_empty());
+        self.count = self.episodes.values().map(Vec::len).sum();
+    }
+}
+
+impl Touched {
+    fn note(&mut self, id: String, key: String, change: Change) {
+        match self.changes.get_mut(&id) {
+            None => {
+                self.changes.insert(id.clone(), change);
+                self.order.push((id, key));
+            }
+            // An alert that is new in this batch stays new, one that became worse stays worse.
+            Some(earlier) => {
+                if *earlier == Change::Updated {
+                    *earlier = change;
+                }
+            }
+        }
+    }
+}
+
+impl Episode {
+    fn new(finding: &Finding) -> Self {
+        let source = &finding.source;
+        let (t0, t1) = (finding.since_ns.min(finding.time_ns), finding.time_ns);
+        let entities = finding
+            .entities
+            .iter()
+            .map(|(k, v)| (k.clone(), vec![v.clone()]));
+        let alert = Alert {
+            id: alert_id(&source.detector, &finding.entity.key(), finding.time_ns),
+            ts: seconds(finding.time_ns),
+            t0: seconds(t0),
+            t1: seconds(t1),
+            status: AlertStatus::Open,
+            severity: source.severity,
+            score: finding.score,
+            detector: source.detector.clone(),
+            kind: source.kind,
+            title: source.title.clone(),
+            summary: String::new(),
+            entities: entities.collect(),
+            evidence: Evidence {
+                query: String::new(),
+                events: evidence(&[], finding),
+                baseline: finding.baseline.clone(),
+            },
+            tags: source.tags.clone(),
+            rule: source.rule.clone(),
+            count: finding.weight,
+        };
+        Episode {
+            alert,
+            t0_ns: t0,
+            t1_ns: t1,
+            touched: finding.seq,
+            summary: finding.summary.clone(),
+            clauses: finding.clauses.clone(),
+        }
+    }
+
+    /// Takes in another finding. The sentence and the numbers are those of the worst one.
+    fn grow(&mut self, finding: &Finding) -> Change {
+        let worse = finding.source.severity > self.alert.severity;
+        if finding.score > self.alert.score {
+            self.alert.score = finding.score;
+            self.alert.evidence.baseline = finding.baseline.clone();
+            self.summary.clone_from(&finding.summary);
+        }
+        self.alert.severity = self.alert.severity.max(finding.source.severity);
+        self.t0_ns = self.t0_ns.min(finding.since_ns).min(finding.time_ns);
+        self.t1_ns = self.t1_ns.max(finding.time_ns);
+        self.alert.t0 = seconds(self.t0_ns);
+        self.alert.t1 = seconds(self.t1_ns);
+        self.alert.count += finding.weight;
+        self.touched = finding.seq;
+        if self.alert.evidence.events.len() < Evidence::MAX_EVENTS {
+            self.alert.evidence.events = evidence(&self.alert.evidence.events, finding);
+        }
+        for (kind, value) in &finding.entities {
+            let values = self.alert.entities.entry(kind.clone()).or_default();
+            if values.len() < MAX_ENTITIES && !values.contains(value) {
+                values.push(value.clone());
+            }
+        }
+        self.clauses
+            .retain(|clause| finding.clauses.contains(clause));
+        if worse {
+            Change::Worse
+        } else {
+            Change::Updated
+        }
+    }
+
+    /// The alert with its sentence and its query.
+    fn shown(&self) -> Alert {
+        let mut alert = self.alert.clone();
+        alert.summary = self.summary.replace("{count}", &counted(alert.count));
+        alert.evidence.query = if self.clauses.is_empty() {
+            let of = |at: Option<&String>| at.cloned().unwrap_or_default();
+            let events = &alert.evidence.events;
+            format!("_seq:[{} TO {}]", of(events.first()), of(events.last()))
+        } else {
+            self.clauses.join(" AND ")
+        };
+        alert
+    }
+}
+
+/// The earliest events that an alert rests on, in order.
+fn evidence(known: &[String], finding: &Finding) -> Vec<String> {
+    let mut all: BTreeSet<u64> = known.iter().filter_map(|s| s.parse().ok()).collect();
+    all.extend(finding.evidence.iter().copied());
+    all.insert(finding.seq);
+    all.into_iter()
+        .take(Evidence::MAX_EVENTS)
+        .map(|seq| seq.to_string())
+        .collect()
+}
+
+/// `1 event`, `1,204 events`.
+pub(crate) fn counted(n: u64) -> String {
+    format!("{} {}", grouped(n), if n == 1 { "event" } else { "events" })
+}
+
+/// A number with thousands apart.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// 128 bits of SHA-256 over (detector, entity, start), hexadecimal.
+fn alert_id(detector: &str, entity: &str, start_ns: i64) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        detector.as_bytes(),
+        entity.as_bytes(),
+        &start_ns.to_be_bytes(),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -1,13 +1,20 @@
 //! The engine: rules and detectors over batches, state in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use watchfire_event::EventBatch;
 
-use crate::alert::AlertChange;
+use crate::alert::{AlertBook, AlertChange, Change, Touched};
+use crate::detectors::{Detector, Observed};
+use crate::entity::EntityReader;
+use crate::finding::Finding;
 use crate::ruleset::RuleSet;
-use crate::state::StateError;
+use crate::sigma::event::BatchFields;
+use crate::sigma::run::{SigmaRun, SigmaState};
+use crate::state::{self, StateError};
 
 /// What an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +39,16 @@ impl Default for EngineConfig {
 pub struct EngineStats {
     /// Events seen.
     pub events: u64,
-    /// Matches of Sigma rules.
+    /// Matches of Sigma rules and correlations.
     pub matches: u64,
     /// Alerts raised.
     pub alerts: u64,
     /// Matches by rule id.
     pub matches_by_rule: BTreeMap<String, u64>,
+    /// Matches that came too late for their correlation.
+    pub late: u64,
+    /// Bytes that the detectors' state takes, about.
+    pub detector_bytes: usize,
     /// Seconds spent in Sigma rules and correlations; 0 without a clock.
     pub sigma_seconds: f64,
     /// Seconds spent in detectors; 0 without a clock.
@@ -45,21 +56,43 @@ pub struct EngineStats {
 }
 
 /// Evaluates rules and detectors over a stream of batches.
-#[derive(Debug)]
 pub struct Engine {
     rules: Arc<RuleSet>,
     config: EngineConfig,
     clock: fn() -> f64,
+    sigma: SigmaRun,
+    /// With the ids under which their states are kept, in the order of the rule set.
+    detectors: Vec<(String, Box<dyn Detector>)>,
+    book: AlertBook,
     stats: EngineStats,
+}
+
+/// A snapshot; borrowed parts are written, owned ones read.
+#[derive(Serialize, Deserialize)]
+struct Snapshot<B> {
+    sigma: SigmaState,
+    detectors: HashMap<String, Value>,
+    book: B,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("rules", &self.rules.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {
     /// An engine that has learned nothing yet.
     pub fn new(rules: Arc<RuleSet>, config: EngineConfig) -> Self {
         Engine {
+            sigma: SigmaRun::new(Arc::clone(&rules.sigma)),
+            detectors: detectors(&rules),
             rules,
             config,
             clock: || 0.0,
+            book: AlertBook::default(),
             stats: EngineStats::default(),
         }
     }
@@ -73,20 +106,76 @@ impl Engine {
     /// Evaluates the rows of `batch` in their order. Every alert that was raised or changed comes
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
-        let _ = (self.clock, self.config);
+        let fields = BatchFields::new(batch);
+        let start = (self.clock)();
+        let mut findings = self.sigma_findings(&fields);
+        let middle = (self.clock)();
+        self.detector_findings(&fields, &mut findings);
+        let end = (self.clock)();
+        // Stable: of a row, rules come before correlations and these before detectors.
+        findings.sort_by_key(|finding| finding.row);
+        let mut touched = Touched::default();
+        for finding in &findings {
+            self.book.apply(finding, &mut touched);
+        }
+        let changes = self.book.settle(touched);
         self.stats.events += batch.rows() as u64;
-        Vec::new()
+        self.stats.alerts += changes.iter().filter(|c| c.change == Change::New).count() as u64;
+        self.stats.sigma_seconds += middle - start;
+        self.stats.detector_seconds += end - middle;
+        self.stats.late = self.sigma.late();
+        self.stats.detector_bytes = self.detectors.iter().map(|(_, d)| d.memory_bytes()).sum();
+        changes
+    }
+
+    fn sigma_findings(&mut self, fields: &BatchFields<'_>) -> Vec<Finding> {
+        if !self.config.sigma {
+            return Vec::new();
+        }
+        let stats = &mut self.stats;
+        self.sigma.process(fields, &mut |id| {
+            stats.matches += 1;
+            match stats.matches_by_rule.get_mut(id) {
+                Some(count) => *count += 1,
+                None => {
+                    stats.matches_by_rule.insert(id.to_owned(), 1);
+                }
+            }
+        })
+    }
+
+    fn detector_findings(&mut self, fields: &BatchFields<'_>, findings: &mut Vec<Finding>) {
+        if !self.config.detectors || self.detectors.is_empty() {
+            return;
+        }
+        let entities = EntityReader::new(fields);
+        let observed = Observed {
+            fields,
+            entities: &entities,
+        };
+        for (_, detector) in &mut self.detectors {
+            detector.observe(&observed, findings);
+        }
     }
 
     /// Takes other rules from the next batch on. What was learned is kept for every correlation
     /// and detector whose id is still there.
     pub fn replace_rules(&mut self, rules: Arc<RuleSet>) {
+        let learned = (self.sigma.save(), self.detector_states());
+        self.sigma = SigmaRun::new(Arc::clone(&rules.sigma));
+        self.detectors = detectors(&rules);
         self.rules = rules;
+        self.take_over(learned.0, learned.1);
     }
 
     /// Everything learned, as bytes.
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        let (sigma, detectors) = (self.sigma.save(), self.detector_states());
+        state::encode(&Snapshot {
+            sigma,
+            detectors,
+            book: &self.book,
+        })
     }
 
     /// Goes on from what [`Engine::save`] gave.
@@ -94,12 +183,40 @@ impl Engine {
     /// # Errors
     /// [`StateError`]; the engine is then unchanged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let _ = bytes;
+        let snapshot: Snapshot<AlertBook> = state::decode(bytes)?;
+        self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));
+        self.detectors = detectors(&self.rules);
+        self.take_over(snapshot.sigma, snapshot.detectors);
+        self.book = snapshot.book;
         Ok(())
+    }
+
+    fn detector_states(&self) -> HashMap<String, Value> {
+        self.detectors
+            .iter()
+            .map(|(id, detector)| (id.clone(), detector.save()))
+            .collect()
+    }
+
+    fn take_over(&mut self, sigma: SigmaState, mut detectors: HashMap<String, Value>) {
+        self.sigma.restore(sigma);
+        for (id, detector) in &mut self.detectors {
+            if let Some(state) = detectors.remove(id) {
+                detector.restore(state);
+            }
+        }
     }
 
     /// What was done so far.
     pub fn stats(&self) -> &EngineStats {
         &self.stats
     }
+}
+
+fn detectors(rules: &RuleSet) -> Vec<(String, Box<dyn Detector>)> {
+    let make = |config: &Arc<_>| -> (String, Box<dyn Detector>) {
+        let config: &Arc<crate::detectors::config::DetectorConfig> = config;
+        (config.id.clone(), (config.make)(Arc::clone(config)))
+    };
+    rules.detectors.iter().map(make).collect()
 }

@@ -1,1 +1,210 @@
-//! Who an event is about.
+//! Who an event is about: the entities named by its ECS fields, or by the names that audit logs
+//! use where no mapping has added ECS fields.
+
+use std::collections::BTreeMap;
+
+use crate::sigma::event::BatchFields;
+
+/// Entity kinds and the fields that name them, best first, lower case.
+const KINDS: &[(&str, &[&str])] = &[
+    (
+        "user",
+        &[
+            "user.id",
+            "user.name",
+            "user.email",
+            "useridentity.username",
+            "useridentity.arn",
+            "actor.alternateid",
+            "user.username",
+            "identity.claims.name",
+            "properties.userprincipalname",
+            "userprincipalname",
+            "protopayload.authenticationinfo.principalemail",
+            "actor.email",
+            "userid",
+            "actor",
+            "event.eventdata.subjectusername",
+            "event.eventdata.user",
+            "event.eventdata.targetusername",
+            "winlog.event_data.subjectusername",
+            "winlog.event_data.user",
+            "subjectusername",
+            "user",
+            "cs-username",
+        ],
+    ),
+    (
+        "ip",
+        &[
+            "source.ip",
+            "client.ip",
+            "sourceipaddress",
+            "client.ipaddress",
+            "calleripaddress",
+            "sourceips",
+            "protopayload.requestmetadata.callerip",
+            "actor_ip",
+            "clientip",
+            "c-ip",
+            "event.eventdata.ipaddress",
+            "event.eventdata.sourceip",
+            "ipaddress",
+            "source.address",
+            "src_ip",
+        ],
+    ),
+    ("token", &["token.hash", "token.id", "session.id"]),
+    (
+        "host",
+        &[
+            "host.name",
+            "host.hostname",
+            "host.id",
+            "event.system.computer",
+            "winlog.computer_name",
+            "computer",
+            "computername",
+        ],
+    ),
+    ("service", &["service.name"]),
+    ("route", &["http.route", "url.path"]),
+    ("client", &["client.id", "oauth.client.id"]),
+    (
+        "tenant",
+        &[
+            "organization.id",
+            "tenant.id",
+            "recipientaccountid",
+            "tenantid",
+        ],
+    ),
+    ("asn", &["source.as.number", "client.as.number"]),
+];
+
+/// Kinds an alert of a rule is about, in order: the first that the event names.
+const ABOUT: &[&str] = &["user", "ip", "token", "host", "service"];
+
+/// Caller of an east-west call, with the callee an edge.
+const CALLER: &str = "source.service.name";
+
+/// The kind of entity that `field` names, if any.
+pub(crate) fn kind_of(field: &str) -> Option<&'static str> {
+    let lower = field.to_lowercase();
+    if lower == CALLER {
+        return Some("service");
+    }
+    KINDS
+        .iter()
+        .find(|(_, fields)| fields.contains(&lower.as_str()))
+        .map(|(kind, _)| *kind)
+}
+
+/// What an alert is deduplicated by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Entity {
+    /// Its kind; empty for "everything".
+    pub(crate) kind: String,
+    /// Its value; of several, in the order of the kinds.
+    pub(crate) value: String,
+}
+
+impl Entity {
+    /// An entity of one kind.
+    pub(crate) fn new(kind: &str, value: &str) -> Self {
+        Entity {
+            kind: kind.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    /// No entity in particular.
+    pub(crate) fn everything() -> Self {
+        Entity::new("", "")
+    }
+
+    /// As part of an alert's identity.
+    pub(crate) fn key(&self) -> String {
+        format!("{}:{}", self.kind, self.value)
+    }
+
+    /// As people read it, `None` for everything.
+    pub(crate) fn words(&self) -> Option<String> {
+        (!self.kind.is_empty()).then(|| format!("{} {}", self.kind, self.value))
+    }
+}
+
+/// Reads entities from the rows of a batch; columns are looked up once.
+pub(crate) struct EntityReader {
+    kinds: Vec<(&'static str, Vec<usize>)>,
+    caller: Vec<usize>,
+}
+
+impl EntityReader {
+    /// Finds the columns that name entities.
+    pub(crate) fn new(fields: &BatchFields<'_>) -> Self {
+        let columns = |names: &[&str]| -> Vec<usize> {
+            names
+                .iter()
+                .flat_map(|n| fields.named(n))
+                .copied()
+                .collect()
+        };
+        let kinds = KINDS.iter().map(|(kind, names)| (*kind, columns(names)));
+        EntityReader {
+            kinds: kinds.filter(|(_, columns)| !columns.is_empty()).collect(),
+            caller: columns(&[CALLER]),
+        }
+    }
+
+    /// The entities of the row by kind.
+    pub(crate) fn all(&self, fields: &BatchFields<'_>, row: usize) -> BTreeMap<String, String> {
+        let first = |columns: &[usize]| {
+            let texts = columns.iter().filter_map(|i| fields.cells(*i)?.text(row));
+            texts.filter(|t| !t.is_empty()).map(|t| clip(&t)).next()
+        };
+        let mut found = BTreeMap::new();
+        for (kind, columns) in &self.kinds {
+            if let Some(value) = first(columns) {
+                found.insert((*kind).to_owned(), value);
+            }
+        }
+        if let (Some(caller), Some(callee)) = (first(&self.caller), found.get("service")) {
+            found.insert("edge".to_owned(), format!("{caller}>{callee}"));
+        }
+        found
+    }
+}
+
+/// The entity that an alert of a rule is about.
+pub(crate) fn about(entities: &BTreeMap<String, String>) -> Entity {
+    let named = ABOUT
+        .iter()
+        .find_map(|kind| Some((*kind, entities.get(*kind)?)));
+    named.map_or_else(Entity::everything, |(kind, value)| Entity::new(kind, value))
+}
+
+/// Name of the field in which the row has its entity of `kind`.
+pub(crate) fn field_of(fields: &BatchFields<'_>, kind: &str, row: usize) -> Option<String> {
+    let (_, names) = KINDS.iter().find(|(k, _)| *k == kind)?;
+    let columns = names.iter().flat_map(|n| fields.named(n));
+    let mut there = columns.filter(|i| {
+        fields
+            .cells(**i)
+            .and_then(|c| c.text(row))
+            .is_some_and(|text| !text.is_empty())
+    });
+    Some(
+        fields
+            .batch()
+            .columns()
+            .get(*there.next()?)?
+            .name
+            .to_string(),
+    )
+}
+
+/// Values are kept up to 256 characters.
+fn clip(text: &str) -> String {
+    text.chars().take(256).collect()
+}

@@ -1,1 +1,97 @@
-//! Why a rule matched.
+//! Why a rule matched: which fields and values, as a sentence, as data and as a query.
+
+use rsigma_eval::EvaluationResult;
+use serde_json::{Value, json};
+use watchfire_event::Query;
+
+use crate::entity::Entity;
+use crate::sigma::event::BatchFields;
+use crate::sigma::taxonomy::Family;
+
+/// Values longer than this are cut in sentences and left out of queries.
+const MAX_VALUE: usize = 160;
+/// Matched fields that a sentence names.
+const MAX_FIELDS: usize = 3;
+
+/// A match, explained.
+pub(crate) struct Explanation {
+    /// `url.query is "..."`, empty when nothing can be named.
+    pub(crate) words: String,
+    /// The matched fields as data.
+    pub(crate) matched: Value,
+    /// Query clauses that hold for the event.
+    pub(crate) clauses: Vec<String>,
+}
+
+/// Explains a rule's match of a row.
+pub(crate) fn explain(
+    result: &EvaluationResult,
+    fields: &BatchFields<'_>,
+    family: Family,
+    row: usize,
+) -> Explanation {
+    let mut words = Vec::new();
+    let mut matched = Vec::new();
+    let mut clauses = Vec::new();
+    let body = result.as_detection();
+    for field in body.iter().flat_map(|b| &b.matched_fields) {
+        if field.negated || field.value.is_null() {
+            continue;
+        }
+        let value = scalar(&field.value);
+        let name = match fields.source_of(family, &field.field, row) {
+            Some(name) => {
+                if value.chars().count() <= MAX_VALUE && !field.value.is_array() {
+                    clauses.push(Query::field_equals(&name, &value));
+                }
+                name.to_string()
+            }
+            None => field.field.clone(),
+        };
+        if words.len() < MAX_FIELDS {
+            words.push(format!("{name} is \"{}\"", clip(&value)));
+        }
+        matched.push(json!({
+            "field": name, "value": clip(&value), "selection": field.selection,
+            "pattern": field.pattern,
+        }));
+    }
+    clauses.sort();
+    clauses.dedup();
+    clauses.truncate(MAX_FIELDS);
+    Explanation {
+        words: words.join(", "),
+        matched: Value::Array(matched),
+        clauses,
+    }
+}
+
+/// The sentence of a rule's alert.
+pub(crate) fn rule_summary(title: &str, entity: &Entity, words: &str) -> String {
+    let who = entity
+        .words()
+        .map(|w| format!(" by {w}"))
+        .unwrap_or_default();
+    let why = if words.is_empty() {
+        String::new()
+    } else {
+        format!(": {words}")
+    };
+    format!("{title}: {{count}}{who}{why}").replace('\n', " ")
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// At most [`MAX_VALUE`] characters, and no braces that a template could take for its own.
+fn clip(text: &str) -> String {
+    let mut out: String = text.chars().take(MAX_VALUE).collect();
+    if out.len() < text.len() {
+        out.push('…');
+    }
+    out.replace("{count}", "{ count }")
+}

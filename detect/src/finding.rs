@@ -1,1 +1,64 @@
-//! What a rule or a detector says about a row.
+//! What a rule or a detector says about a row, before it becomes part of an alert.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use watchfire_event::{AlertKind, RuleRef, Severity};
+
+use crate::entity::Entity;
+
+/// The unchanging part of a rule's or detector's findings.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Source {
+    /// `sigma:<rule id>` or the detector's dotted name.
+    pub(crate) detector: String,
+    pub(crate) kind: AlertKind,
+    pub(crate) title: String,
+    pub(crate) severity: Severity,
+    pub(crate) tags: Vec<String>,
+    pub(crate) rule: Option<RuleRef>,
+}
+
+/// One thing found in one row.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) source: Arc<Source>,
+    pub(crate) row: usize,
+    pub(crate) seq: u64,
+    /// Event time at which it was found.
+    pub(crate) time_ns: i64,
+    /// First event time it speaks of.
+    pub(crate) since_ns: i64,
+    pub(crate) entity: Entity,
+    pub(crate) entities: BTreeMap<String, String>,
+    /// -log10 p, or by level for rules.
+    pub(crate) score: f64,
+    /// The sentence; `{count}` stands for the alert's count of events.
+    pub(crate) summary: String,
+    pub(crate) baseline: Value,
+    /// Clauses of the query that finds the events again.
+    pub(crate) clauses: Vec<String>,
+    /// Earlier events it rests on, besides `seq`.
+    pub(crate) evidence: Vec<u64>,
+    /// How many events it stands for.
+    pub(crate) weight: u64,
+}
+
+/// The score of a rule's alert, on the scale of -log10 p: certain enough not to wait for
+/// statistics, ordered by level.
+pub(crate) fn score_of(severity: Severity) -> f64 {
+    match severity {
+        Severity::Info => 2.0,
+        Severity::Low => 4.0,
+        Severity::Medium => 6.0,
+        Severity::High => 8.0,
+        Severity::Critical => 10.0,
+    }
+}
+
+/// A moment as alerts say it: seconds since the epoch.
+pub(crate) fn seconds(ns: i64) -> f64 {
+    // Microseconds first: exact in a double until the year 2255.
+    (ns / 1_000) as f64 / 1e6
+}

@@ -15,6 +15,7 @@
 
 mod alert;
 mod calibrate;
+mod cells;
 mod detectors;
 mod engine;
 mod entity;

@@ -1,7 +1,13 @@
 //! A set of rules read from files: what could be read is live, what could not is named.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use watchfire_event::Severity;
+
+use crate::detectors::config::DetectorConfig;
+use crate::sigma::SigmaRules;
+use crate::sigma::load::Loaded;
 
 /// A rule file as text; reading it from disk is the caller's business.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +80,8 @@ pub struct RuleInfo {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     infos: Vec<RuleInfo>,
+    pub(crate) sigma: Arc<SigmaRules>,
+    pub(crate) detectors: Vec<Arc<DetectorConfig>>,
 }
 
 impl RuleSet {
@@ -81,12 +89,63 @@ impl RuleSet {
     /// the others are live. Files ending in `.tests.yml` are skipped; a document with a top-level
     /// `detector:` key configures a detector, any other is Sigma.
     pub fn load(files: &[RuleFile]) -> (RuleSet, Vec<RuleFault>) {
-        let _ = files;
-        (RuleSet::default(), Vec::new())
+        let mut sigma = Loaded::default();
+        let mut detectors: Vec<Arc<DetectorConfig>> = Vec::new();
+        let mut described = Vec::new();
+        let mut faults = Vec::new();
+        for file in files.iter().filter(|f| !is_tests(&f.path)) {
+            if !file.text.lines().any(|line| line.starts_with("detector:")) {
+                sigma.file(file);
+                continue;
+            }
+            let (configs, bad) = DetectorConfig::read(file);
+            faults.extend(bad);
+            for config in configs {
+                if detectors.iter().any(|d| d.id == config.id) {
+                    let message = format!("another detector has the id {}", config.id);
+                    let path = file.path.clone();
+                    faults.push(RuleFault {
+                        path,
+                        line: None,
+                        code: "duplicate_id",
+                        message,
+                    });
+                    continue;
+                }
+                described.push(config.info(&file.path));
+                detectors.push(Arc::new(config));
+            }
+        }
+        let (sigma, mut infos, sigma_faults) = SigmaRules::new(sigma);
+        faults.extend(sigma_faults);
+        infos.extend(described);
+        (
+            RuleSet {
+                infos,
+                sigma: Arc::new(sigma),
+                detectors,
+            },
+            faults,
+        )
     }
 
-    /// The live rules, in the order of the files.
+    /// The live rules: Sigma in the order of the files, then detectors.
     pub fn infos(&self) -> Vec<RuleInfo> {
         self.infos.clone()
     }
+
+    /// How many rules, correlations, filters and detectors are live.
+    pub fn len(&self) -> usize {
+        self.infos.len()
+    }
+
+    /// Is there no live rule?
+    pub fn is_empty(&self) -> bool {
+        self.infos.is_empty()
+    }
+}
+
+/// Is this a file of rule tests?
+pub(crate) fn is_tests(path: &str) -> bool {
+    path.ends_with(".tests.yml") || path.ends_with(".tests.yaml")
 }

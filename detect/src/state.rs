@@ -1,5 +1,6 @@
 //! The snapshot of everything an engine has learned, as bytes with a version.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Raised when the meaning of a snapshot changes; older snapshots are then refused.
@@ -19,16 +20,12 @@ pub enum StateError {
     },
 }
 
-/// What a snapshot looks like from outside, read before the rest.
+/// What a snapshot looks like from outside.
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     version: u32,
-    #[serde(flatten)]
     body: T,
 }
-
-#[derive(Deserialize)]
-struct Nothing {}
 
 /// Writes `body` as a snapshot.
 pub(crate) fn encode<T: Serialize>(body: &T) -> Vec<u8> {
@@ -39,10 +36,10 @@ pub(crate) fn encode<T: Serialize>(body: &T) -> Vec<u8> {
     .unwrap_or_default()
 }
 
-/// Reads a snapshot.
+/// Reads a snapshot. The version comes first: a body of another version need not be readable.
 pub(crate) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, StateError> {
     let malformed = |e: serde_json::Error| StateError::Malformed(e.to_string());
-    let outside: Envelope<Nothing> = serde_json::from_slice(bytes).map_err(malformed)?;
+    let outside: Envelope<IgnoredAny> = serde_json::from_slice(bytes).map_err(malformed)?;
     if outside.version != VERSION {
         return Err(StateError::Version {
             found: outside.version,

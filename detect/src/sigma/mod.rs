@@ -1,1 +1,204 @@
 //! Sigma rules over the rows of a batch.
+//!
+//! Every row is classified by its log source ([`logsource`]); the rules that may see a class form
+//! one rsigma engine, built when the first event of the class comes. A class costs an event only
+//! what its own rules cost: a web request never meets the two thousand rules for Windows.
+
+pub(crate) mod correlate;
+pub(crate) mod event;
+pub(crate) mod load;
+mod logsource;
+pub(crate) mod run;
+pub(crate) mod taxonomy;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rsigma_eval::result::MatchDetailLevel;
+use rsigma_eval::{CompiledRule, Engine};
+use rsigma_parser::{FilterRule, SigmaCollection};
+use watchfire_event::{AlertKind, RuleRef};
+
+use self::correlate::Component;
+use self::load::{Loaded, Place, severity, tags, targets};
+use self::logsource::{LogClass, admits, unknown_names};
+use crate::finding::Source;
+use crate::ruleset::RuleFault;
+
+/// The Sigma rules of a set, ready to run.
+#[derive(Default)]
+pub(crate) struct SigmaRules {
+    compiled: Vec<CompiledRule>,
+    /// What alerts say of a rule or correlation, by id.
+    sources: HashMap<String, Arc<Source>>,
+    pub(crate) components: Vec<Component>,
+    /// Rules and correlations that only feed correlations.
+    silent: BTreeSet<String>,
+    /// Components by the rule ids they take.
+    feeds: HashMap<String, Vec<usize>>,
+    unknown: BTreeSet<String>,
+    /// Engines by the rules they hold. Few: one for each kind of log source that events came from.
+    engines: Mutex<HashMap<Vec<u32>, Arc<Engine>>>,
+}
+
+impl std::fmt::Debug for SigmaRules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "SigmaRules({} rules, {} correlations)",
+            self.compiled.len(),
+            self.components.len()
+        )
+    }
+}
+
+impl SigmaRules {
+    /// Puts loaded documents together: filters into their rules, correlations with theirs.
+    pub(crate) fn new(mut loaded: Loaded) -> (Self, Vec<crate::ruleset::RuleInfo>, Vec<RuleFault>) {
+        let mut faults = std::mem::take(&mut loaded.faults);
+        duplicates(&mut loaded, &mut faults);
+        let (components, broken) =
+            correlate::components(std::mem::take(&mut loaded.correlations), &loaded.rules);
+        let live: BTreeSet<_> = components
+            .iter()
+            .flat_map(|c| &c.correlations)
+            .filter_map(|c| c.id.clone())
+            .collect();
+        loaded
+            .infos
+            .retain(|i| i.kind != crate::ruleset::RuleKind::Correlation || live.contains(&i.id));
+        faults.extend(broken);
+        let mut rules = SigmaRules {
+            unknown: unknown_names(loaded.rules.iter().map(|r| &r.rule.logsource)),
+            silent: components.iter().flat_map(Component::silent).collect(),
+            ..SigmaRules::default()
+        };
+        for (i, component) in components.iter().enumerate() {
+            for id in component.rule_ids() {
+                rules.feeds.entry(id.to_owned()).or_default().push(i);
+            }
+            for c in &component.correlations {
+                rules.note(c.id.as_deref(), &c.title, c.level, &c.tags);
+            }
+        }
+        rules.components = components;
+        for loaded in loaded.rules {
+            let rule = &loaded.rule;
+            rules.note(rule.id.as_deref(), &rule.title, rule.level, &rule.tags);
+            rules.compiled.push(loaded.compiled);
+        }
+        rules.filter(&loaded.filters, &mut faults);
+        (rules, loaded.infos, faults)
+    }
+
+    fn note(
+        &mut self,
+        id: Option<&str>,
+        title: &str,
+        level: Option<rsigma_parser::Level>,
+        rule_tags: &[String],
+    ) {
+        let id = id.unwrap_or_default();
+        let severity = severity(level);
+        let level = level.map_or(severity.as_str(), |l| l.as_str());
+        let rule = RuleRef {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            level: level.to_owned(),
+        };
+        let source = Source {
+            detector: format!("sigma:{id}"),
+            kind: AlertKind::Rule,
+            title: title.to_owned(),
+            severity,
+            tags: tags(rule_tags),
+            rule: Some(rule),
+        };
+        self.sources.insert(id.to_owned(), Arc::new(source));
+    }
+
+    /// Works filters into the rules they name.
+    fn filter(&mut self, filters: &[(FilterRule, Place)], faults: &mut Vec<RuleFault>) {
+        if filters.is_empty() {
+            return;
+        }
+        for (filter, place) in filters {
+            let known = |name: &String| {
+                self.compiled
+                    .iter()
+                    .any(|r| r.id.as_ref() == Some(name) || r.title == *name)
+            };
+            let missing: Vec<_> = targets(filter).unwrap_or_default().iter().collect();
+            for name in missing.into_iter().filter(|name| !known(name)) {
+                let message = format!("the filter names {name}, which is no live rule");
+                faults.push(place.fault("unknown_rule_ref", message));
+            }
+        }
+        let mut engine = Engine::new();
+        engine.extend_compiled_rules(self.compiled.drain(..));
+        let collection = SigmaCollection {
+            filters: filters.iter().map(|(f, _)| f.clone()).collect(),
+            ..SigmaCollection::new()
+        };
+        // Each filter was compiled on its own when it was read, so this does not fail.
+        if let Err(error) = engine.add_collection(&collection)
+            && let Some((_, place)) = filters.first()
+        {
+            faults.push(place.fault("invalid_filter", error.to_string()));
+        }
+        self.compiled = engine.rules().to_vec();
+    }
+
+    /// The engine with the rules that may see events of `class`; `None` when there are none.
+    fn engine(&self, class: &LogClass) -> Option<Arc<Engine>> {
+        let admitted: Vec<u32> = (0u32..)
+            .zip(&self.compiled)
+            .filter(|(_, rule)| admits(&rule.logsource, class))
+            .map(|(i, _)| i)
+            .collect();
+        if admitted.is_empty() {
+            return None;
+        }
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = engines.entry(admitted).or_insert_with_key(|admitted| {
+            let rules = admitted
+                .iter()
+                .filter_map(|i| self.compiled.get(*i as usize))
+                .cloned();
+            let mut engine = Engine::new();
+            engine.set_match_detail(MatchDetailLevel::Full);
+            engine.extend_compiled_rules(rules);
+            Arc::new(engine)
+        });
+        Some(Arc::clone(made))
+    }
+}
+
+/// The first of several documents with one id is live, the others are named.
+fn duplicates(loaded: &mut Loaded, faults: &mut Vec<RuleFault>) {
+    let mut seen = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for info in &loaded.infos {
+        if !seen.insert(info.id.clone()) {
+            twice.insert(info.id.clone());
+            faults.push(RuleFault {
+                path: info.path.clone(),
+                line: None,
+                code: "duplicate_id",
+                message: format!("another rule has the id {}", info.id),
+            });
+        }
+    }
+    if twice.is_empty() {
+        return;
+    }
+    let mut kept = BTreeSet::new();
+    loaded.infos.retain(|i| kept.insert(i.id.clone()));
+    kept.clear();
+    loaded
+        .rules
+        .retain(|r| kept.insert(r.rule.id.clone().unwrap_or_default()));
+    loaded
+        .correlations
+        .retain(|(c, _)| kept.insert(c.id.clone().unwrap_or_default()));
+}

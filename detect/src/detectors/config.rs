@@ -1,0 +1,274 @@
+//! Detector files: YAML beside the rules.
+//!
+//! ```yaml
+//! detector: first_seen            # or rate
+//! id: first_seen.service_edge     # the detector's name in its alerts
+//! title: Service calls a service it never called
+//! severity: medium
+//! filter: 'event.category:web'    # a query; all events when left out
+//! entity: source.service.name     # who; of a list the first field that is there
+//! pair: service.name              # first_seen: with whom or what; of a list all together
+//! group: user.roles               # whose habits count while the entity's own are not known
+//! window: 10m                     # rate
+//! thresholds: { min_score: 2 }    # see Thresholds
+//! summary: "first time in {age} that {entity} called {pair}"
+//! tags: [attack.t1210]
+//! ```
+//!
+//! Words in a summary: `{kind}` and `{entity}`, `{age}` since the entity was first seen, `{n}`
+//! events before; first_seen: `{pair}`, `{distinct}` pairs before; rate: `{number}` of events in
+//! the `{window}`, usual `{mean}`, `{low}` and `{high}`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use watchfire_event::{AlertKind, Query, Severity, time::parse_duration_ns};
+
+use crate::detectors::{DETECTORS, Make};
+use crate::entity::kind_of;
+use crate::finding::Source;
+use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
+
+/// From when on a detector speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Thresholds {
+    /// -log10 p from which on a finding is raised; first_seen 2, rate 6.
+    pub(crate) min_score: Option<f64>,
+    /// first_seen: events of an entity, or of its group, before it is judged.
+    pub(crate) min_events: u64,
+    /// rate: events in a window below which nothing is said.
+    pub(crate) min_count: u64,
+    /// rate: complete windows of all entities of the group before anyone is judged.
+    pub(crate) min_windows: u64,
+    /// Entities remembered; beyond, those seen least recently are forgotten.
+    pub(crate) max_entities: usize,
+    /// first_seen: pairs remembered; beyond, the oldest generation is forgotten.
+    pub(crate) max_pairs: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            min_score: None,
+            min_events: 50,
+            min_count: 10,
+            min_windows: 20,
+            max_entities: 50_000,
+            max_pairs: 1_000_000,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(value: OneOrMany) -> Self {
+        match value {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    detector: String,
+    id: String,
+    title: String,
+    description: Option<String>,
+    #[serde(alias = "level")]
+    severity: Option<String>,
+    status: Option<String>,
+    author: Option<String>,
+    #[serde(default)]
+    references: Vec<String>,
+    #[serde(default)]
+    falsepositives: Vec<String>,
+    /// For people who get the alert; not read here.
+    #[serde(default, rename = "runbook")]
+    _runbook: Option<String>,
+    #[serde(default, rename = "date")]
+    _date: Option<String>,
+    #[serde(default, rename = "modified")]
+    _modified: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    filter: Option<String>,
+    entity: OneOrMany,
+    kind: Option<String>,
+    pair: Option<OneOrMany>,
+    group: Option<OneOrMany>,
+    window: Option<String>,
+    #[serde(default)]
+    thresholds: Thresholds,
+    summary: Option<String>,
+}
+
+/// A detector's configuration, checked.
+pub(crate) struct DetectorConfig {
+    pub(crate) id: String,
+    pub(crate) make: Make,
+    pub(crate) source: Arc<Source>,
+    pub(crate) filter: Option<Query>,
+    pub(crate) entity: Vec<String>,
+    pub(crate) kind: String,
+    pub(crate) pair: Vec<String>,
+    pub(crate) group: Vec<String>,
+    pub(crate) window_ns: i64,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) summary: Option<String>,
+    description: Option<String>,
+    status: Option<String>,
+    author: Option<String>,
+    references: Vec<String>,
+    falsepositives: Vec<String>,
+}
+
+impl std::fmt::Debug for DetectorConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DetectorConfig({})", self.id)
+    }
+}
+
+impl DetectorConfig {
+    /// Reads the documents of a detector file.
+    pub(crate) fn read(file: &RuleFile) -> (Vec<DetectorConfig>, Vec<RuleFault>) {
+        let (mut configs, mut faults) = (Vec::new(), Vec::new());
+        for document in yaml_serde::Deserializer::from_str(&file.text) {
+            let fault = |line: Option<u32>, code, message| RuleFault {
+                path: file.path.clone(),
+                line,
+                code,
+                message,
+            };
+            match Raw::deserialize(document) {
+                Ok(raw) => match DetectorConfig::check(raw) {
+                    Ok(config) => configs.push(config),
+                    Err((key, message)) => {
+                        let line = line_of(&file.text, key);
+                        faults.push(fault(line, "invalid_detector", message));
+                    }
+                },
+                Err(error) => {
+                    let line = error.location().and_then(|l| u32::try_from(l.line()).ok());
+                    faults.push(fault(line, "invalid_detector", error.to_string()));
+                    // What follows a syntax error cannot be trusted.
+                    break;
+                }
+            }
+        }
+        (configs, faults)
+    }
+
+    fn check(raw: Raw) -> Result<DetectorConfig, (&'static str, String)> {
+        let Some((_, make)) = DETECTORS.iter().find(|(name, _)| *name == raw.detector) else {
+            let known: Vec<_> = DETECTORS.iter().map(|(name, _)| *name).collect();
+            let known = known.join(", ");
+            return Err((
+                "detector",
+                format!("no detector {}; there are {known}", raw.detector),
+            ));
+        };
+        let severity = raw.severity.as_deref().unwrap_or("medium");
+        let severity = Severity::parse(severity)
+            .ok_or_else(|| ("severity", format!("no severity is called {severity}")))?;
+        let filter = raw.filter.as_deref().map(Query::parse).transpose();
+        let filter = filter.map_err(|e| {
+            (
+                "filter",
+                format!(
+                    "the filter is no query: {} (character {})",
+                    e.message, e.position
+                ),
+            )
+        })?;
+        let entity = Vec::from(raw.entity);
+        let pair = raw.pair.map(Vec::from).unwrap_or_default();
+        if entity.is_empty() {
+            return Err(("entity", "an entity needs a field".to_owned()));
+        }
+        if raw.detector == "first_seen" && pair.is_empty() {
+            return Err(("detector", "first_seen needs a pair".to_owned()));
+        }
+        let window = raw.window.as_deref().unwrap_or("10m");
+        let window_ns = parse_duration_ns(window).filter(|ns| *ns >= 1_000_000_000);
+        let window_ns = window_ns.ok_or_else(|| {
+            (
+                "window",
+                format!("{window} is no window of at least a second"),
+            )
+        })?;
+        let first = entity.first().map(String::as_str).unwrap_or_default();
+        let kind = raw
+            .kind
+            .unwrap_or_else(|| kind_of(first).unwrap_or(first).to_owned());
+        let source = Source {
+            detector: raw.id.clone(),
+            kind: AlertKind::Statistic,
+            title: raw.title,
+            severity,
+            tags: raw.tags.iter().map(|t| t.to_lowercase()).collect(),
+            rule: None,
+        };
+        Ok(DetectorConfig {
+            id: raw.id,
+            make: *make,
+            source: Arc::new(source),
+            filter,
+            entity,
+            kind,
+            pair,
+            group: raw.group.map(Vec::from).unwrap_or_default(),
+            window_ns,
+            thresholds: raw.thresholds,
+            summary: raw.summary,
+            description: raw.description,
+            status: raw.status,
+            author: raw.author,
+            references: raw.references,
+            falsepositives: raw.falsepositives,
+        })
+    }
+
+    /// The detector, described.
+    pub(crate) fn info(&self, path: &str) -> RuleInfo {
+        let fields = [&self.entity, &self.pair, &self.group]
+            .into_iter()
+            .flatten()
+            .cloned();
+        RuleInfo {
+            id: self.id.clone(),
+            title: self.source.title.clone(),
+            kind: RuleKind::Detector,
+            severity: self.source.severity,
+            status: self.status.clone(),
+            logsource: self.filter.as_ref().map_or("*", Query::text).to_owned(),
+            tags: self.source.tags.clone(),
+            path: path.to_owned(),
+            fields: fields.collect(),
+            description: self.description.clone(),
+            falsepositives: self.falsepositives.clone(),
+            references: self.references.clone(),
+            author: self.author.clone(),
+        }
+    }
+}
+
+fn line_of(text: &str, key: &str) -> Option<u32> {
+    let at_key = |line: &str| {
+        line.strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with(':'))
+    };
+    (1u32..)
+        .zip(text.lines())
+        .find(|(_, line)| at_key(line))
+        .map(|(number, _)| number)
+}

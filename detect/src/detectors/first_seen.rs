@@ -1,0 +1,298 @@
+//! First-seen: an entity with something it was never seen with.
+//!
+//! How surprising that is follows from the entity's own habits: with N events of which N1 pairs
+//! were seen exactly once, the next event brings an unseen pair with probability about N1/N
+//! (Good-Turing, Gale & Sampson 1995). An entity with little history is judged by its group, the
+//! two blended as Witten and Bell do. Pairs live in generations of Bloom filters, so forgetting
+//! the counts of an entity never makes its pairs look new.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use watchfire_event::Query;
+
+use super::bloom::Generations;
+use super::config::DetectorConfig;
+use super::keys::{AllOf, FirstOf};
+use super::{Detector, Observed};
+use crate::alert::grouped;
+use crate::cells::mix;
+use crate::entity::Entity;
+use crate::finding::Finding;
+
+/// Groups counted; beyond, an entity belongs to the group of all.
+const MAX_GROUPS: usize = 10_000;
+const DEFAULT_SCORE: f64 = 2.0;
+
+/// What is known of an entity or a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Habits {
+    /// Events.
+    n: u64,
+    /// Pairs seen exactly once.
+    once: u64,
+    /// Different pairs.
+    distinct: u64,
+    /// Event time of the first event.
+    first_ns: i64,
+    /// Sequence number of the last event: order of forgetting.
+    touched: u64,
+}
+
+impl Habits {
+    /// Chance that the next event brings an unseen pair. Never 0: one more event is one chance.
+    fn unseen(&self) -> f64 {
+        (self.once as f64 + 1.0) / (self.n as f64 + 1.0)
+    }
+
+    fn learn(&mut self, sighting: Sighting, time_ns: i64, seq: u64) {
+        if self.n == 0 {
+            self.first_ns = time_ns;
+        }
+        self.n += 1;
+        self.touched = seq;
+        match sighting {
+            Sighting::First => {
+                self.once += 1;
+                self.distinct += 1;
+            }
+            Sighting::Second => self.once = self.once.saturating_sub(1),
+            Sighting::Later => {}
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Sighting {
+    First,
+    Second,
+    Later,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    seen: Generations,
+    again: Generations,
+    entities: HashMap<u64, Habits>,
+    groups: HashMap<u64, Habits>,
+}
+
+/// See the module's documentation.
+pub(crate) struct FirstSeen {
+    config: Arc<DetectorConfig>,
+    state: State,
+}
+
+/// The keys of a batch's rows.
+struct Keys<'a> {
+    entity: FirstOf<'a>,
+    pair: AllOf<'a>,
+    group: FirstOf<'a>,
+}
+
+impl FirstSeen {
+    /// A detector that has seen nothing.
+    pub(crate) fn new(config: Arc<DetectorConfig>) -> Self {
+        let pairs = config.thresholds.max_pairs;
+        let state = State {
+            seen: Generations::new(pairs),
+            again: Generations::new(pairs),
+            entities: HashMap::new(),
+            groups: HashMap::new(),
+        };
+        FirstSeen { config, state }
+    }
+
+    fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
+        let (entity, pair) = (keys.entity.hash(row)?, keys.pair.hash(row)?);
+        let events = batch.fields.batch();
+        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
+        let group = keys.group.hash(row).unwrap_or_default();
+        let known = self.state.groups.contains_key(&group);
+        let group = if known || self.state.groups.len() < MAX_GROUPS {
+            group
+        } else {
+            0
+        };
+        let both = mix(entity, pair);
+        let sighting = if !self.state.seen.contains(both) {
+            self.state.seen.insert(both);
+            Sighting::First
+        } else if !self.state.again.contains(both) {
+            self.state.again.insert(both);
+            Sighting::Second
+        } else {
+            Sighting::Later
+        };
+        let own = self
+            .state
+            .entities
+            .get(&entity)
+            .copied()
+            .unwrap_or_default();
+        let of_group = self.state.groups.get(&group).copied().unwrap_or_default();
+        self.learn(entity, group, sighting, time_ns, seq);
+        if sighting != Sighting::First {
+            return None;
+        }
+        let probability = self.probability(&own, &of_group)?;
+        let score = -probability.log10();
+        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        (score >= wanted)
+            .then(|| self.finding(batch, keys, row, score, &own, &of_group))
+            .flatten()
+    }
+
+    /// `None` while too little is known.
+    fn probability(&self, own: &Habits, group: &Habits) -> Option<f64> {
+        let enough = self.config.thresholds.min_events;
+        if own.n >= enough {
+            return Some(own.unseen());
+        }
+        if group.n < enough {
+            return None;
+        }
+        let known = own.n as f64;
+        let weight = if own.n == 0 {
+            0.0
+        } else {
+            known / (known + own.distinct as f64)
+        };
+        Some(weight * own.unseen() + (1.0 - weight) * group.unseen())
+    }
+
+    fn learn(&mut self, entity: u64, group: u64, sighting: Sighting, time_ns: i64, seq: u64) {
+        self.state
+            .groups
+            .entry(group)
+            .or_default()
+            .learn(sighting, time_ns, seq);
+        self.state
+            .entities
+            .entry(entity)
+            .or_default()
+            .learn(sighting, time_ns, seq);
+        let limit = self.config.thresholds.max_entities.max(10);
+        if self.state.entities.len() > limit {
+            let mut ages: Vec<u64> = self.state.entities.values().map(|h| h.touched).collect();
+            ages.sort_unstable();
+            let oldest = ages.get(limit / 10).copied().unwrap_or_default();
+            self.state
+                .entities
+                .retain(|_, habits| habits.touched > oldest);
+        }
+    }
+
+    fn finding(
+        &self,
+        batch: &Observed<'_>,
+        keys: &Keys<'_>,
+        row: usize,
+        score: f64,
+        own: &Habits,
+        group: &Habits,
+    ) -> Option<Finding> {
+        let config = &self.config;
+        let events = batch.fields.batch();
+        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
+        let (field, value) = keys.entity.value(row)?;
+        let pairs = keys.pair.values(row);
+        let mut clauses = vec![Query::field_equals(field, &value)];
+        clauses.extend(
+            pairs
+                .iter()
+                .map(|(field, value)| Query::field_equals(field, value)),
+        );
+        let pair = pairs
+            .iter()
+            .map(|(_, v)| v.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let template = config.summary.as_deref().unwrap_or(
+            "First time in {age} that {kind} {entity} was seen with {pair}: \
+             {n} before, {distinct} different",
+        );
+        let age = if own.n == 0 {
+            "the time it is known".to_owned()
+        } else {
+            age_words(time_ns.saturating_sub(own.first_ns))
+        };
+        let summary = template
+            .replace("{age}", &age)
+            .replace("{n}", &crate::alert::counted(own.n))
+            .replace("{distinct}", &grouped(own.distinct))
+            .replace("{kind}", &config.kind)
+            .replace("{entity}", &value)
+            .replace("{pair}", &pair);
+        let mut entities = batch.entities.all(batch.fields, row);
+        entities.insert(config.kind.clone(), value.clone());
+        Some(Finding {
+            row,
+            seq,
+            time_ns,
+            since_ns: time_ns,
+            score,
+            summary,
+            baseline: json!({
+                "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
+                "group_events": group.n, "group_pairs_seen_once": group.once,
+                "learning": own.n < config.thresholds.min_events,
+            }),
+            source: Arc::clone(&config.source),
+            entity: Entity::new(&config.kind, &value),
+            entities,
+            clauses,
+            evidence: Vec::new(),
+            weight: 1,
+        })
+    }
+}
+
+impl Detector for FirstSeen {
+    fn observe(&mut self, batch: &Observed<'_>, findings: &mut Vec<Finding>) {
+        let config = Arc::clone(&self.config);
+        let events = batch.fields.batch();
+        let mask = config.filter.as_ref().map(|query| query.matches(events));
+        let keys = Keys {
+            entity: FirstOf::new(batch.fields, &config.entity),
+            pair: AllOf::new(batch.fields, &config.pair),
+            group: FirstOf::new(batch.fields, &config.group),
+        };
+        for row in 0..events.rows() {
+            if mask.as_ref().is_none_or(|mask| mask.value(row)) {
+                findings.extend(self.row(batch, &keys, row));
+            }
+        }
+    }
+
+    fn save(&self) -> Value {
+        serde_json::to_value(&self.state).unwrap_or_default()
+    }
+
+    fn restore(&mut self, state: Value) {
+        if let Ok(state) = serde_json::from_value(state) {
+            self.state = state;
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let habits = self.state.entities.len() + self.state.groups.len();
+        habits * (size_of::<Habits>() + 16)
+            + self.state.seen.memory_bytes()
+            + self.state.again.memory_bytes()
+    }
+}
+
+/// `94 days`, `3 hours`, `20 minutes`.
+fn age_words(ns: i64) -> String {
+    let seconds = ns.max(0) / 1_000_000_000;
+    let (n, unit) = match seconds {
+        s if s >= 2 * 86_400 => (s / 86_400, "days"),
+        s if s >= 2 * 3_600 => (s / 3_600, "hours"),
+        s if s >= 120 => (s / 60, "minutes"),
+        s => (s, "seconds"),
+    };
+    format!("{n} {unit}")
+}

@@ -1,0 +1,368 @@
+//! Correlations: matches of rules over time, grouped.
+//!
+//! rsigma's correlation engine holds the windows. It takes matches in the order of their arrival
+//! and expects their times to rise within a group, so late matches are settled here first: one
+//! that still lies within a time span of the group's newest counts as if it came now (order
+//! between rules is kept where the correlation asks for order), an older one is left out and
+//! counted. Groups are judged each for itself: a slow shipper harms nobody else.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use rsigma_eval::correlation::compile_correlation;
+use rsigma_eval::{
+    CompiledCorrelation, CorrelationConfig, CorrelationEngine, CorrelationSnapshot,
+    EvaluationResult, GroupKey,
+};
+use rsigma_parser::{CorrelationRule, CorrelationType, SigmaCollection, SigmaRule};
+use serde::{Deserialize, Serialize};
+use watchfire_event::Evidence;
+
+use super::event::RowEvent;
+use super::load::{LoadedRule, Place};
+use crate::ruleset::RuleFault;
+
+/// Windows held for a set of correlations that refer to each other; beyond, the stalest go.
+const MAX_GROUPS: usize = 50_000;
+/// Matches held in a window; beyond, the oldest go, so counts saturate here.
+const MAX_GROUP_ENTRIES: usize = 5_000;
+/// Matches between two sweeps of windows that have run out.
+const SWEEP_EVERY: u64 = 4_096;
+/// A window is swept when it ran out this long ago: late matches may still come.
+const GRACE_SECS: i64 = 3_600;
+
+/// Correlations that refer to each other, with the rules they refer to.
+#[derive(Debug, Clone)]
+pub(crate) struct Component {
+    pub(crate) correlations: Vec<CorrelationRule>,
+    rules: Vec<SigmaRule>,
+}
+
+/// Sorts out which correlations can be live and which go together.
+pub(crate) fn components(
+    correlations: Vec<(CorrelationRule, Place)>,
+    rules: &[LoadedRule],
+) -> (Vec<Component>, Vec<RuleFault>) {
+    let mut faults = Vec::new();
+    let mut live = Vec::new();
+    for (correlation, place) in correlations {
+        match compile_correlation(&correlation) {
+            Ok(_) => live.push((correlation, place)),
+            Err(error) => faults.push(place.fault("invalid_correlation", error.to_string())),
+        }
+    }
+    let of_rules: BTreeSet<&str> = rules
+        .iter()
+        .flat_map(|r| [&r.rule.id, &r.rule.name])
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    // Taking one out can leave another without what it refers to.
+    loop {
+        let names: BTreeSet<String> = live.iter().flat_map(|(c, _)| names(c)).collect();
+        let known = |r: &String| of_rules.contains(r.as_str()) || names.contains(r);
+        let gone = live.iter().position(|(c, _)| !c.rules.iter().all(known));
+        let Some(index) = gone else { break };
+        let (correlation, place) = live.remove(index);
+        let missing = correlation.rules.iter().filter(|r| !known(r)).cloned();
+        let missing: Vec<_> = missing.collect();
+        let message = format!("no live rule is called {}", missing.join(", "));
+        faults.push(place.fault("unknown_rule_ref", message));
+    }
+    let mut found = Vec::new();
+    while let Some(first) = live.pop() {
+        let mut group = vec![first];
+        while let Some(next) = live
+            .iter()
+            .position(|(c, _)| group.iter().any(|(g, _)| linked(g, c)))
+        {
+            group.push(live.remove(next));
+        }
+        group.reverse();
+        let place = group.first().map(|(_, p)| p.clone());
+        let correlations: Vec<_> = group.into_iter().map(|(c, _)| c).collect();
+        let wanted: BTreeSet<&String> = correlations.iter().flat_map(|c| &c.rules).collect();
+        let refers = |r: &&LoadedRule| {
+            [&r.rule.id, &r.rule.name]
+                .into_iter()
+                .flatten()
+                .any(|n| wanted.contains(n))
+        };
+        let rules = rules
+            .iter()
+            .filter(refers)
+            .map(|r| r.rule.clone())
+            .collect();
+        let component = Component {
+            correlations,
+            rules,
+        };
+        match (component.engine(), place) {
+            (Err(error), Some(place)) => {
+                faults.push(place.fault("correlation_cycle", error.to_string()));
+            }
+            _ => found.push(component),
+        }
+    }
+    found.reverse();
+    (found, faults)
+}
+
+fn names(correlation: &CorrelationRule) -> Vec<String> {
+    [&correlation.id, &correlation.name]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
+}
+
+fn linked(a: &CorrelationRule, b: &CorrelationRule) -> bool {
+    let refers = |x: &CorrelationRule, y: &CorrelationRule| {
+        names(y).iter().any(|name| x.rules.contains(name))
+    };
+    refers(a, b) || refers(b, a)
+}
+
+impl Component {
+    fn engine(&self) -> Result<CorrelationEngine, rsigma_eval::EvalError> {
+        let mut engine = CorrelationEngine::new(CorrelationConfig {
+            max_state_entries: MAX_GROUPS,
+            max_group_entries: Some(MAX_GROUP_ENTRIES),
+            ..CorrelationConfig::default()
+        });
+        engine.add_collection(&SigmaCollection {
+            rules: self.rules.clone(),
+            correlations: self.correlations.clone(),
+            filters: Vec::new(),
+            errors: Vec::new(),
+        })?;
+        Ok(engine)
+    }
+
+    /// What it is called in a snapshot.
+    pub(crate) fn name(&self) -> String {
+        let ids = self.correlations.iter().filter_map(|c| c.id.as_deref());
+        ids.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Ids of the rules whose matches it takes.
+    pub(crate) fn rule_ids(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|r| r.id.as_deref())
+    }
+
+    /// Ids of rules and correlations that only feed others and raise nothing themselves.
+    pub(crate) fn silent(&self) -> BTreeSet<String> {
+        let feeds = |generate: bool| -> BTreeSet<&String> {
+            let of = self.correlations.iter().filter(|c| c.generate == generate);
+            of.flat_map(|c| &c.rules).collect()
+        };
+        let (quiet, loud) = (feeds(false), feeds(true));
+        let is_quiet = |all: &[&Option<String>]| {
+            let hit =
+                |set: &BTreeSet<&String>| all.iter().copied().flatten().any(|n| set.contains(n));
+            hit(&quiet) && !hit(&loud)
+        };
+        let rules = self.rules.iter().filter(|r| is_quiet(&[&r.id, &r.name]));
+        let inner = self
+            .correlations
+            .iter()
+            .filter(|c| is_quiet(&[&c.id, &c.name]));
+        rules
+            .filter_map(|r| r.id.clone())
+            .chain(inner.filter_map(|c| c.id.clone()))
+            .collect()
+    }
+}
+
+/// What is known of a group besides its windows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Group {
+    /// Newest match, seconds.
+    newest: i64,
+    /// Newest matches: time and sequence number.
+    recent: VecDeque<(i64, u64)>,
+}
+
+/// What a correlator has learned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CorrelatorState {
+    windows: CorrelationSnapshot,
+    groups: HashMap<String, Group>,
+    newest: i64,
+    fed: u64,
+    late: u64,
+}
+
+/// A correlation that fired.
+pub(crate) struct Fired {
+    pub(crate) result: EvaluationResult,
+    /// Sequence numbers of the newest matches in its window.
+    pub(crate) evidence: Vec<u64>,
+    /// Time of the oldest of these.
+    pub(crate) since_ns: i64,
+}
+
+/// Runs the correlations of a component.
+pub(crate) struct Correlator {
+    engine: CorrelationEngine,
+    correlations: Vec<CompiledCorrelation>,
+    /// Name of each rule by id.
+    names: HashMap<String, Option<String>>,
+    groups: HashMap<String, Group>,
+    newest: i64,
+    fed: u64,
+    late: u64,
+}
+
+impl Correlator {
+    /// A correlator with nothing in its windows; `None` only for a component that was not checked.
+    pub(crate) fn new(component: &Component) -> Option<Self> {
+        let compiled = component.correlations.iter().map(compile_correlation);
+        let names = component.rules.iter();
+        Some(Correlator {
+            engine: component.engine().ok()?,
+            correlations: compiled.collect::<Result<_, _>>().ok()?,
+            names: names
+                .filter_map(|r| Some((r.id.clone()?, r.name.clone())))
+                .collect(),
+            groups: HashMap::new(),
+            newest: i64::MIN,
+            fed: 0,
+            late: 0,
+        })
+    }
+
+    /// Takes one match of one rule.
+    pub(crate) fn feed(
+        &mut self,
+        event: RowEvent<'_>,
+        matched: &EvaluationResult,
+        time_ns: i64,
+        seq: u64,
+    ) -> Vec<Fired> {
+        let event = event.single();
+        let Some(id) = matched.header.rule_id.as_deref() else {
+            return Vec::new();
+        };
+        let Some(name) = self.names.get(id) else {
+            return Vec::new();
+        };
+        let refs: Vec<&str> = std::iter::once(id).chain(name.as_deref()).collect();
+        let time = time_ns.div_euclid(1_000_000_000);
+        let (mut at, mut span, mut keys) = (time, 0, Vec::new());
+        for (i, correlation) in self.correlations.iter().enumerate() {
+            if !correlation
+                .rule_refs
+                .iter()
+                .any(|r| refs.contains(&r.as_str()))
+            {
+                continue;
+            }
+            let key = group_key(i, &GroupKey::extract(&event, &correlation.group_by, &refs));
+            let newest = self.groups.get(&key).map_or(time, |g| g.newest);
+            let timespan = i64::try_from(correlation.timespan_secs).unwrap_or(i64::MAX);
+            if newest.saturating_sub(time) > timespan {
+                self.late += 1;
+                return Vec::new();
+            }
+            let ordered = matches!(
+                correlation.correlation_type,
+                CorrelationType::Temporal | CorrelationType::TemporalOrdered
+            );
+            if !ordered {
+                at = at.max(newest);
+            }
+            span = span.max(timespan);
+            keys.push(key);
+        }
+        for key in &keys {
+            let group = self.groups.entry(key.clone()).or_default();
+            group.newest = group.newest.max(time);
+            group.recent.push_back((time, seq));
+            while group.recent.len() > Evidence::MAX_EVENTS {
+                group.recent.pop_front();
+            }
+        }
+        let results = self
+            .engine
+            .process_with_detections(&event, vec![matched.clone()], at);
+        let recent = self.recent(&keys, time.saturating_sub(span));
+        let oldest = recent.iter().map(|(time, _)| *time).min().unwrap_or(time);
+        self.sweep(time, span);
+        let fired = results.into_iter().filter(EvaluationResult::is_correlation);
+        let of = |result| Fired {
+            result,
+            evidence: recent.iter().map(|(_, seq)| *seq).collect(),
+            since_ns: oldest.saturating_mul(1_000_000_000),
+        };
+        fired.map(of).collect()
+    }
+
+    fn recent(&self, keys: &[String], since: i64) -> Vec<(i64, u64)> {
+        let recent = keys
+            .iter()
+            .filter_map(|k| self.groups.get(k))
+            .flat_map(|g| &g.recent);
+        recent.filter(|(time, _)| *time >= since).copied().collect()
+    }
+
+    /// Now and then drops what has run out. Counted in matches, not in batches.
+    fn sweep(&mut self, time: i64, span: i64) {
+        self.newest = self.newest.max(time);
+        self.fed += 1;
+        if self.fed.is_multiple_of(SWEEP_EVERY) {
+            self.engine
+                .evict_expired(self.newest.saturating_sub(GRACE_SECS));
+        }
+        if self.groups.len() > MAX_GROUPS {
+            let old = self.newest.saturating_sub(span).saturating_sub(GRACE_SECS);
+            self.groups.retain(|_, g| g.newest >= old);
+            let excess = self.groups.len().saturating_sub(MAX_GROUPS / 10 * 9);
+            if excess > MAX_GROUPS / 10 {
+                let mut ages: Vec<_> = self
+                    .groups
+                    .iter()
+                    .map(|(k, g)| (g.newest, k.clone()))
+                    .collect();
+                ages.sort_unstable();
+                for (_, key) in ages.into_iter().take(excess) {
+                    self.groups.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Matches left out because they came too late.
+    pub(crate) fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// What is in the windows.
+    pub(crate) fn save(&self) -> CorrelatorState {
+        CorrelatorState {
+            windows: self.engine.export_state(),
+            groups: self.groups.clone(),
+            newest: self.newest,
+            fed: self.fed,
+            late: self.late,
+        }
+    }
+
+    /// Goes on from a saved state. Windows of correlations that are gone are left out.
+    pub(crate) fn restore(&mut self, state: CorrelatorState) {
+        if self.engine.import_state(state.windows) {
+            self.groups = state.groups;
+            self.newest = state.newest;
+            self.fed = state.fed;
+            self.late = state.late;
+        }
+    }
+}
+
+fn group_key(correlation: usize, key: &GroupKey) -> String {
+    let mut text = correlation.to_string();
+    for part in &key.0 {
+        text.push('\u{1f}');
+        text.push_str(part.as_deref().unwrap_or("\u{1e}"));
+    }
+    text
+}

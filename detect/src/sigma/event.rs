@@ -1,0 +1,424 @@
+//! A row of a batch as the event that rsigma evaluates: fields are read from columns, nothing is
+//! turned into JSON.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::Array;
+use rsigma_eval::{Event, EventValue};
+use serde_json::Value;
+use watchfire_event::{Column, EventBatch, Origin, field};
+
+use super::taxonomy::{Family, candidates};
+use crate::cells::{Cells, span};
+
+/// The columns of a batch, ready to be read by field name.
+pub(crate) struct BatchFields<'a> {
+    batch: &'a EventBatch,
+    columns: &'a [Column],
+    cells: Vec<Option<Cells<'a>>>,
+    /// Columns by lower-case name, in column order.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Own columns whose strings a keyword can be in.
+    keyword_columns: Vec<usize>,
+    overflow: Option<usize>,
+    lookups: RefCell<[HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
+}
+
+/// One way to find a field's value; the first that gives one is taken.
+enum Lookup {
+    /// Values of these columns together.
+    Columns(Vec<usize>),
+    /// A request target put together from path and query.
+    PathAndQuery { path: Vec<usize>, query: Vec<usize> },
+    /// The text of everything below a name that is an object.
+    Below(Vec<usize>),
+    /// The values of all of these.
+    All(Vec<Lookup>),
+}
+
+impl<'a> BatchFields<'a> {
+    /// Indexes the columns of `batch`.
+    pub(crate) fn new(batch: &'a EventBatch) -> Self {
+        let columns = batch.columns();
+        let cells: Vec<_> = columns.iter().map(Cells::of).collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut keyword_columns = Vec::new();
+        let mut overflow = None;
+        for (i, column) in columns.iter().enumerate() {
+            if column.origin == Origin::Meta {
+                if &*column.name == field::OVERFLOW {
+                    overflow = Some(i);
+                }
+                continue;
+            }
+            by_name
+                .entry(column.name.to_lowercase())
+                .or_default()
+                .push(i);
+            let has_strings = matches!(
+                cells.get(i),
+                Some(Some(
+                    Cells::Str { .. } | Cells::StrList { .. } | Cells::Json { .. }
+                ))
+            );
+            if has_strings && column.origin != Origin::Mapped {
+                keyword_columns.push(i);
+            }
+        }
+        let lookups = RefCell::default();
+        BatchFields {
+            batch,
+            columns,
+            cells,
+            by_name,
+            keyword_columns,
+            overflow,
+            lookups,
+        }
+    }
+
+    /// Columns with this name, letter case aside.
+    pub(crate) fn named(&self, lower: &str) -> &[usize] {
+        self.by_name.get(lower).map_or(&[], Vec::as_slice)
+    }
+
+    /// Columns below `lower.`, an object's members.
+    pub(crate) fn below(&self, lower: &str) -> Vec<usize> {
+        let mut found: Vec<usize> = self
+            .by_name
+            .iter()
+            .filter(|(name, _)| {
+                name.strip_prefix(lower)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            })
+            .flat_map(|(_, columns)| columns.iter().copied())
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The cells of a column.
+    pub(crate) fn cells(&self, column: usize) -> Option<&Cells<'a>> {
+        self.cells.get(column)?.as_ref()
+    }
+
+    /// The batch itself.
+    pub(crate) fn batch(&self) -> &'a EventBatch {
+        self.batch
+    }
+
+    /// Name of the field in which a rule's field `name` has its value in the row.
+    pub(crate) fn source_of(&self, family: Family, name: &str, row: usize) -> Option<Arc<str>> {
+        let there = |i: &&usize| self.cells(**i).is_some_and(|c| !c.is_null(row));
+        let column = |lookup: &Lookup| match lookup {
+            Lookup::Columns(columns) => columns.iter().find(there).copied(),
+            Lookup::PathAndQuery { path, .. } => path.iter().find(there).copied(),
+            _ => None,
+        };
+        self.lookups(family, name)
+            .iter()
+            .find_map(|lookup| match lookup {
+                Lookup::All(parts) => parts.iter().find_map(column),
+                other => column(other),
+            })
+            .and_then(|i| Some(Arc::clone(&self.columns.get(i)?.name)))
+    }
+
+    fn lookups(&self, family: Family, name: &str) -> Rc<[Lookup]> {
+        if let Some(found) = self.lookups.borrow()[family as usize].get(name) {
+            return Rc::clone(found);
+        }
+        let made: Rc<[Lookup]> = self.resolve(family, name).into();
+        self.lookups.borrow_mut()[family as usize].insert(name.to_owned(), Rc::clone(&made));
+        made
+    }
+
+    fn resolve(&self, family: Family, name: &str) -> Vec<Lookup> {
+        let mut lookups = Vec::new();
+        for candidate in candidates(family, name) {
+            let mut parts: Vec<_> = candidate.split('|').filter_map(|p| self.one(p)).collect();
+            match parts.len() {
+                0 => {}
+                1 => lookups.append(&mut parts),
+                _ => lookups.push(Lookup::All(parts)),
+            }
+        }
+        let below = self.below(&name.to_lowercase());
+        if !below.is_empty() {
+            lookups.push(Lookup::Below(below));
+        }
+        lookups
+    }
+
+    /// The lookup of one candidate, `None` when the batch has no such column.
+    fn one(&self, candidate: &str) -> Option<Lookup> {
+        let lower = candidate.to_lowercase();
+        if let Some((path, query)) = lower.split_once('?') {
+            let (path, query) = (self.named(path).to_vec(), self.named(query).to_vec());
+            return (!path.is_empty()).then_some(Lookup::PathAndQuery { path, query });
+        }
+        let columns = if let Some((above, leaf)) = lower.split_once(".*.") {
+            let suffix = format!(".{leaf}");
+            let mut columns = self.below(above);
+            columns.retain(|i| {
+                self.columns
+                    .get(*i)
+                    .is_some_and(|c| c.name.to_lowercase().ends_with(&suffix))
+            });
+            columns
+        } else {
+            self.by_case(candidate, &lower)
+        };
+        (!columns.is_empty()).then_some(Lookup::Columns(columns))
+    }
+
+    /// Columns of the name, those spelled exactly so first.
+    fn by_case(&self, exact: &str, lower: &str) -> Vec<usize> {
+        let mut columns = self.named(lower).to_vec();
+        columns.sort_by_key(|i| self.columns.get(*i).is_none_or(|c| &*c.name != exact));
+        columns
+    }
+
+    fn value(&self, lookup: &Lookup, row: usize) -> Option<EventValue<'_>> {
+        match lookup {
+            Lookup::Columns(columns) => {
+                let mut values = Vec::new();
+                for cells in columns.iter().filter_map(|i| self.cells(*i)) {
+                    push_values(cells, row, &mut values);
+                }
+                match values.len() {
+                    0 => None,
+                    1 => values.pop(),
+                    _ => Some(EventValue::Array(values)),
+                }
+            }
+            Lookup::PathAndQuery { path, query } => {
+                let first =
+                    |columns: &[usize]| columns.iter().find_map(|i| self.cells(*i)?.text(row));
+                let path = first(path)?;
+                Some(EventValue::Str(match first(query) {
+                    Some(query) if !query.is_empty() => Cow::Owned(format!("{path}?{query}")),
+                    _ => path,
+                }))
+            }
+            Lookup::Below(columns) => self.below_text(columns, row),
+            Lookup::All(parts) => {
+                let mut values: Vec<_> = parts.iter().filter_map(|p| self.value(p, row)).collect();
+                if values.len() > 1 {
+                    Some(EventValue::Array(values))
+                } else {
+                    values.pop()
+                }
+            }
+        }
+    }
+
+    /// `"name":"value"` of every member, so that a search in the text of an object works.
+    fn below_text(&self, columns: &[usize], row: usize) -> Option<EventValue<'_>> {
+        let mut text = String::new();
+        for i in columns {
+            let (Some(cells), Some(column)) = (self.cells(*i), self.columns.get(*i)) else {
+                continue;
+            };
+            if column.origin == Origin::Inner {
+                continue;
+            }
+            if let Cells::Json { .. } = cells
+                && let Some(json) = json_text(cells, row)
+            {
+                text.push_str(&format!("\"{}\":{json},", last_segment(&column.name)));
+            }
+            cells.texts(row, &mut |value| {
+                text.push_str(&format!("\"{}\":\"{value}\",", last_segment(&column.name)));
+            });
+        }
+        (!text.is_empty()).then_some(EventValue::Str(Cow::Owned(text)))
+    }
+
+    fn overflow(&self, row: usize) -> Option<Value> {
+        serde_json::from_str(json_or_text(self.cells(self.overflow?)?, row)?).ok()
+    }
+
+    fn any_keyword_text(&self, row: usize, pred: &mut dyn FnMut(&str) -> bool) -> bool {
+        for cells in self.keyword_columns.iter().filter_map(|i| self.cells(*i)) {
+            let hit = match cells {
+                Cells::StrList { lists, members } => {
+                    !lists.is_null(row) && span(lists, row).any(|i| pred(members.value(i)))
+                }
+                Cells::Json { .. } => json_text(cells, row)
+                    .filter(|text| text.contains('"'))
+                    .and_then(|text| serde_json::from_str::<Value>(text).ok())
+                    .is_some_and(|value| any_string(&value, pred)),
+                _ => cells.text(row).is_some_and(|text| pred(&text)),
+            };
+            if hit {
+                return true;
+            }
+        }
+        self.overflow(row)
+            .is_some_and(|value| any_string(&value, pred))
+    }
+}
+
+/// The last part of a dotted name.
+fn last_segment(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+fn json_text<'a>(cells: &Cells<'a>, row: usize) -> Option<&'a str> {
+    match cells {
+        Cells::Json { .. } => json_or_text(cells, row),
+        _ => None,
+    }
+}
+
+fn json_or_text<'a>(cells: &Cells<'a>, row: usize) -> Option<&'a str> {
+    match cells {
+        Cells::Json { keys, values } | Cells::Str { keys, values } if !keys.is_null(row) => {
+            Some(values.value(usize::try_from(keys.value(row)).ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn push_values<'a>(cells: &Cells<'a>, row: usize, out: &mut Vec<EventValue<'a>>) {
+    if cells.is_null(row) {
+        return;
+    }
+    match cells {
+        Cells::Str { .. } => out.extend(cells.text(row).map(EventValue::Str)),
+        Cells::Int(a) => out.push(EventValue::Int(a.value(row))),
+        Cells::Float(a) => out.push(EventValue::Float(a.value(row))),
+        Cells::Bool(a) => out.push(EventValue::Bool(a.value(row))),
+        Cells::StrList { lists, members } => {
+            out.extend(span(lists, row).map(|i| EventValue::Str(Cow::Borrowed(members.value(i)))))
+        }
+        Cells::IntList { lists, members } => {
+            out.extend(span(lists, row).map(|i| EventValue::Int(members.value(i))));
+        }
+        Cells::Json { .. } => {
+            let parsed = json_text(cells, row).and_then(|t| serde_json::from_str(t).ok());
+            match parsed.map(owned) {
+                Some(EventValue::Array(members)) if !members.is_empty() => out.extend(members),
+                Some(value) => out.push(value),
+                None => {}
+            }
+        }
+    }
+}
+
+fn any_string(value: &Value, pred: &mut dyn FnMut(&str) -> bool) -> bool {
+    match value {
+        Value::String(s) => pred(s),
+        Value::Array(members) => members.iter().any(|m| any_string(m, pred)),
+        Value::Object(members) => members.values().any(|m| any_string(m, pred)),
+        _ => false,
+    }
+}
+
+/// A JSON value as rsigma sees values, owning its strings.
+fn owned(value: Value) -> EventValue<'static> {
+    match value {
+        Value::Null => EventValue::Null,
+        Value::Bool(b) => EventValue::Bool(b),
+        Value::Number(n) => match n.as_i64() {
+            Some(i) => EventValue::Int(i),
+            None => EventValue::Float(n.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(s) => EventValue::Str(Cow::Owned(s)),
+        Value::Array(members) => EventValue::Array(members.into_iter().map(owned).collect()),
+        Value::Object(members) => EventValue::Map(
+            members
+                .into_iter()
+                .map(|(k, v)| (Cow::Owned(k), owned(v)))
+                .collect(),
+        ),
+    }
+}
+
+/// One row, read through the taxonomy of its log source.
+#[derive(Clone, Copy)]
+pub(crate) struct RowEvent<'a> {
+    fields: &'a BatchFields<'a>,
+    family: Family,
+    row: usize,
+    /// Give the first value only where a field has several: group keys need one.
+    single: bool,
+}
+
+impl<'a> RowEvent<'a> {
+    /// The event of `row`.
+    pub(crate) fn new(fields: &'a BatchFields<'a>, family: Family, row: usize) -> Self {
+        RowEvent {
+            fields,
+            family,
+            row,
+            single: false,
+        }
+    }
+
+    /// The same event with one value a field, as correlations group by.
+    pub(crate) fn single(self) -> Self {
+        RowEvent {
+            single: true,
+            ..self
+        }
+    }
+}
+
+impl Event for RowEvent<'_> {
+    fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
+        let lookups = self.fields.lookups(self.family, path);
+        let found = lookups
+            .iter()
+            .find_map(|l| self.fields.value(l, self.row))
+            .or_else(|| {
+                let Value::Object(mut members) = self.fields.overflow(self.row)? else {
+                    return None;
+                };
+                candidates(self.family, path)
+                    .iter()
+                    .find_map(|c| members.remove(&**c))
+                    .map(owned)
+            })?;
+        match found {
+            EventValue::Array(values) if self.single => values.into_iter().next(),
+            other => Some(other),
+        }
+    }
+
+    fn any_string_value(&self, pred: &dyn Fn(&str) -> bool) -> bool {
+        self.fields
+            .any_keyword_text(self.row, &mut |text| pred(text))
+    }
+
+    fn all_string_values(&self) -> Vec<Cow<'_, str>> {
+        let mut all = Vec::new();
+        self.visit_string_values(&mut |text| all.push(Cow::Owned(text.to_owned())));
+        all
+    }
+
+    fn visit_string_values(&self, visit: &mut dyn FnMut(&str)) {
+        self.fields.any_keyword_text(self.row, &mut |text| {
+            visit(text);
+            false
+        });
+    }
+
+    fn to_json(&self) -> Value {
+        self.fields.batch.event_json(self.row)
+    }
+
+    fn field_keys(&self) -> Vec<Cow<'_, str>> {
+        let has_value = |i: usize| self.fields.cells(i).is_some_and(|c| !c.is_null(self.row));
+        let columns = self.fields.columns.iter().enumerate();
+        columns
+            .filter(|(i, _)| has_value(*i))
+            .map(|(_, c)| Cow::Borrowed(&*c.name))
+            .collect()
+    }
+}

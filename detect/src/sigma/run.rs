@@ -1,0 +1,390 @@
+//! Runs the rules of a set over batches: classify rows, match, correlate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rsigma_eval::{Engine, EvaluationResult};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::SigmaRules;
+use super::correlate::{Correlator, CorrelatorState, Fired};
+use super::event::{BatchFields, RowEvent};
+use super::logsource::{Decides, Facts, LogClass, classify, deciding};
+use super::taxonomy::Family;
+use crate::cells::{Cells, HashedCells, mix};
+use crate::entity::{Entity, EntityReader, about, kind_of};
+use crate::explain::{explain, rule_summary};
+use crate::finding::{Finding, score_of};
+
+/// Combinations of deciding fields remembered; beyond, all are forgotten and found again.
+const MAX_COMBINATIONS: usize = 16_384;
+
+/// Rows of a class, and the rules that may see them.
+#[derive(Clone)]
+struct Class {
+    family: Family,
+    engine: Option<Arc<Engine>>,
+}
+
+/// Rules over a stream of batches.
+pub(crate) struct SigmaRun {
+    rules: Arc<SigmaRules>,
+    classes: Vec<Class>,
+    by_class: HashMap<LogClass, usize>,
+    /// Class by hash of the deciding fields.
+    by_combination: HashMap<u64, usize>,
+    correlators: Vec<Correlator>,
+}
+
+/// What was learned: the windows of correlations, by the ids of a component's correlations.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct SigmaState {
+    correlators: HashMap<String, CorrelatorState>,
+}
+
+/// What a row is read with.
+struct Reading<'a> {
+    fields: &'a BatchFields<'a>,
+    entities: EntityReader,
+}
+
+impl SigmaRun {
+    /// A run with nothing learned.
+    pub(crate) fn new(rules: Arc<SigmaRules>) -> Self {
+        let correlators = rules
+            .components
+            .iter()
+            .filter_map(Correlator::new)
+            .collect();
+        SigmaRun {
+            rules,
+            classes: Vec::new(),
+            by_class: HashMap::new(),
+            by_combination: HashMap::new(),
+            correlators,
+        }
+    }
+
+    /// Findings of the batch in the order of its rows, and the ids of all rules that matched.
+    pub(crate) fn process(
+        &mut self,
+        fields: &BatchFields<'_>,
+        matched: &mut dyn FnMut(&str),
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let batch = fields.batch();
+        let columns = deciding_columns(fields);
+        let reading = Reading {
+            fields,
+            entities: EntityReader::new(fields),
+        };
+        for row in 0..batch.rows() {
+            let Some(class) = self.class(&columns, row).cloned() else {
+                continue;
+            };
+            let Some(engine) = &class.engine else {
+                continue;
+            };
+            let event = RowEvent::new(fields, class.family, row);
+            let mut results = engine.evaluate(&event);
+            if results.is_empty() {
+                continue;
+            }
+            results.sort_by(|a, b| a.header.rule_id.cmp(&b.header.rule_id));
+            for result in &results {
+                let id = result.header.rule_id.as_deref().unwrap_or_default();
+                matched(id);
+                if !self.rules.silent.contains(id) {
+                    findings.extend(self.rule_finding(&reading, class.family, result, row));
+                }
+            }
+            for result in &results {
+                self.correlate(&reading, event, result, row, &mut findings, matched);
+            }
+        }
+        findings
+    }
+
+    fn correlate(
+        &mut self,
+        reading: &Reading<'_>,
+        event: RowEvent<'_>,
+        result: &EvaluationResult,
+        row: usize,
+        findings: &mut Vec<Finding>,
+        matched: &mut dyn FnMut(&str),
+    ) {
+        let batch = reading.fields.batch();
+        let id = result.header.rule_id.as_deref().unwrap_or_default();
+        let Some(components) = self.rules.feeds.get(id) else {
+            return;
+        };
+        for component in components {
+            let Some(correlator) = self.correlators.get_mut(*component) else {
+                continue;
+            };
+            let (time, seq) = (batch.time().value(row), batch.seq().value(row));
+            for fired in correlator.feed(event, result, time, seq) {
+                let id = fired.result.header.rule_id.as_deref().unwrap_or_default();
+                matched(id);
+                if !self.rules.silent.contains(id) {
+                    findings.extend(correlation_finding(&self.rules, reading, &fired, row));
+                }
+            }
+        }
+    }
+
+    fn class(&mut self, columns: &[DecidingColumn<'_>], row: usize) -> Option<&Class> {
+        let combination = columns
+            .iter()
+            .enumerate()
+            .fold(0, |hash, (i, c)| c.hash(hash, i, row));
+        if let Some(index) = self.by_combination.get(&combination) {
+            return self.classes.get(*index);
+        }
+        let mut facts = Facts::default();
+        columns
+            .iter()
+            .for_each(|column| column.tell(&mut facts, row));
+        let class = classify(&facts, &self.rules.unknown);
+        let index = match self.by_class.get(&class) {
+            Some(index) => *index,
+            None => {
+                let engine = self.rules.engine(&class);
+                self.classes.push(Class {
+                    family: class.family,
+                    engine,
+                });
+                self.by_class.insert(class, self.classes.len() - 1);
+                self.classes.len() - 1
+            }
+        };
+        if self.by_combination.len() >= MAX_COMBINATIONS {
+            self.by_combination.clear();
+        }
+        self.by_combination.insert(combination, index);
+        self.classes.get(index)
+    }
+
+    fn rule_finding(
+        &self,
+        reading: &Reading<'_>,
+        family: Family,
+        result: &EvaluationResult,
+        row: usize,
+    ) -> Option<Finding> {
+        let fields = reading.fields;
+        let source = self.rules.sources.get(result.header.rule_id.as_deref()?)?;
+        let entities = reading.entities.all(fields, row);
+        let entity = about(&entities);
+        let explained = explain(result, fields, family, row);
+        let mut clauses = entity_clauses(fields, &entity, row);
+        clauses.extend(explained.clauses);
+        let time_ns = fields.batch().time().value(row);
+        Some(Finding {
+            row,
+            seq: fields.batch().seq().value(row),
+            time_ns,
+            since_ns: time_ns,
+            score: score_of(source.severity),
+            summary: rule_summary(&source.title, &entity, &explained.words),
+            baseline: json!({ "matched": explained.matched }),
+            source: Arc::clone(source),
+            entity,
+            entities,
+            clauses,
+            evidence: Vec::new(),
+            weight: 1,
+        })
+    }
+
+    /// Everything learned.
+    pub(crate) fn save(&self) -> SigmaState {
+        let named = self.rules.components.iter().zip(&self.correlators);
+        let states = named.map(|(component, correlator)| (component.name(), correlator.save()));
+        SigmaState {
+            correlators: states.collect(),
+        }
+    }
+
+    /// Goes on from a saved state.
+    pub(crate) fn restore(&mut self, mut state: SigmaState) {
+        for (component, correlator) in self.rules.components.iter().zip(&mut self.correlators) {
+            if let Some(state) = state.correlators.remove(&component.name()) {
+                correlator.restore(state);
+            }
+        }
+    }
+
+    /// Matches that came too late for their correlation.
+    pub(crate) fn late(&self) -> u64 {
+        self.correlators.iter().map(Correlator::late).sum()
+    }
+}
+
+/// The clause that names the entity, by the field in which the row has it.
+fn entity_clauses(fields: &BatchFields<'_>, entity: &Entity, row: usize) -> Vec<String> {
+    let field = crate::entity::field_of(fields, &entity.kind, row);
+    let clause = field.map(|f| watchfire_event::Query::field_equals(&f, &entity.value));
+    clause.into_iter().collect()
+}
+
+fn correlation_finding(
+    rules: &SigmaRules,
+    reading: &Reading<'_>,
+    fired: &Fired,
+    row: usize,
+) -> Option<Finding> {
+    let fields = reading.fields;
+    let batch = fields.batch();
+    let body = fired.result.as_correlation()?;
+    let source = rules.sources.get(fired.result.header.rule_id.as_deref()?)?;
+    let mut entities = reading.entities.all(fields, row);
+    let mut clauses = Vec::new();
+    let mut named = Vec::new();
+    for (field, value) in &body.group_key {
+        let kind = kind_of(field).unwrap_or(field.as_str());
+        if kind_of(field).is_some() {
+            entities.insert(kind.to_owned(), value.clone());
+        }
+        named.push((kind.to_owned(), value.clone()));
+        clauses.push(watchfire_event::Query::field_equals(field, value));
+    }
+    let join =
+        |part: fn(&(String, String)) -> &str| named.iter().map(part).collect::<Vec<_>>().join(" ");
+    let entity = Entity {
+        kind: join(|n| &n.0),
+        value: join(|n| &n.1),
+    };
+    let who = named
+        .iter()
+        .map(|(k, v)| format!("{k} {v}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let time_ns = batch.time().value(row);
+    let span = i64::try_from(body.timespan_secs).unwrap_or(0) * 1_000_000_000;
+    let count = body.aggregated_value;
+    let what = match body.correlation_type.as_str() {
+        "event_count" => format!("{count} events"),
+        "value_count" => format!("{count} different values"),
+        "temporal" | "temporal_ordered" => "all its steps".to_owned(),
+        other => format!("{} {count}", other.trim_start_matches("value_")),
+    };
+    let by = if who.is_empty() {
+        String::new()
+    } else {
+        format!(" by {who}")
+    };
+    let summary = format!(
+        "{}: {what} within {}{by}",
+        source.title,
+        span_words(body.timespan_secs)
+    );
+    let weight = fired.evidence.len().max(1) as u64;
+    Some(Finding {
+        row,
+        seq: batch.seq().value(row),
+        time_ns,
+        since_ns: fired
+            .since_ns
+            .max(time_ns.saturating_sub(span))
+            .min(time_ns),
+        score: score_of(source.severity),
+        summary,
+        baseline: json!({
+            "correlation": body.correlation_type.as_str(), "value": count,
+            "timespan_seconds": body.timespan_secs, "group": body.group_key,
+        }),
+        source: Arc::clone(source),
+        entity,
+        entities,
+        clauses,
+        evidence: fired.evidence.clone(),
+        weight: if body.correlation_type.as_str() == "event_count" {
+            weight.max(count as u64)
+        } else {
+            weight
+        },
+    })
+}
+
+/// `10 min`, `90 s`, `1 h`.
+pub(crate) fn span_words(seconds: u64) -> String {
+    match seconds {
+        s if s >= 86_400 && s.is_multiple_of(86_400) => format!("{} d", s / 86_400),
+        s if s >= 3_600 && s.is_multiple_of(3_600) => format!("{} h", s / 3_600),
+        s if s >= 60 && s.is_multiple_of(60) => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
+}
+
+/// A deciding field that the batch has.
+struct DecidingColumn<'a> {
+    field: &'static str,
+    columns: Deciding<'a>,
+}
+
+enum Deciding<'a> {
+    Values(Vec<HashedCells<'a>>),
+    Presence(Vec<Cells<'a>>),
+}
+
+fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
+    let all = fields.batch().columns();
+    let cells = |found: &[usize]| -> Vec<Cells<'a>> {
+        found
+            .iter()
+            .filter_map(|i| Cells::of(all.get(*i)?))
+            .collect()
+    };
+    let mut out = Vec::new();
+    for (field, decides) in deciding() {
+        let found = match field.strip_suffix('.') {
+            Some(above) => cells(&fields.below(above)),
+            None => cells(fields.named(field)),
+        };
+        if found.is_empty() {
+            continue;
+        }
+        let columns = match decides {
+            Decides::Value => Deciding::Values(found.into_iter().map(HashedCells::new).collect()),
+            Decides::Presence => Deciding::Presence(found),
+        };
+        out.push(DecidingColumn { field, columns });
+    }
+    out
+}
+
+impl DecidingColumn<'_> {
+    fn hash(&self, hash: u64, place: usize, row: usize) -> u64 {
+        let place = place as u64 + 1;
+        match &self.columns {
+            Deciding::Values(columns) => columns
+                .iter()
+                .filter_map(|c| c.get(row))
+                .fold(hash, |hash, value| mix(mix(hash, place), value)),
+            Deciding::Presence(columns) if columns.iter().any(|c| !c.is_null(row)) => {
+                mix(hash, place)
+            }
+            Deciding::Presence(_) => hash,
+        }
+    }
+
+    fn tell(&self, facts: &mut Facts, row: usize) {
+        match &self.columns {
+            Deciding::Values(columns) => {
+                for column in columns {
+                    column
+                        .cells()
+                        .texts(row, &mut |text| facts.add(self.field, text));
+                }
+            }
+            Deciding::Presence(columns) => {
+                if columns.iter().any(|c| !c.is_null(row)) {
+                    facts.add(self.field, "");
+                }
+            }
+        }
+    }
+}

@@ -1,2 +1,0 @@
-// The name under which CI finds the browser checks.
-import './run.mjs';
