@@ -89,6 +89,11 @@ impl Batcher {
         answer.await.unwrap_or(Err(Refusal::Internal))
     }
 
+    /// Requests in line.
+    pub(crate) fn pending_requests(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Keeps refused bytes. Blocks on the disk.
     pub(crate) fn keep_dead(&self, letter: DeadLetter) {
         self.log.dead_letters(vec![letter]);

@@ -19,7 +19,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Output beyond this is refused when it is also [`BOMB_RATIO`] times its input: real logs
 /// inflate 10 to 40 times, so that a bomb costs little more than this.
 const BOMB_FLOOR_BYTES: usize = 16 << 20;
-const BOMB_RATIO: usize = 250;
+const BOMB_RATIO: usize = 100;
 /// A body that brings less than this for [`SLOW_WINDOW`] is cut off.
 const SLOW_BYTES_PER_S: u64 = 1024;
 const SLOW_WINDOW: Duration = Duration::from_secs(10);

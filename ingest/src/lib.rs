@@ -71,7 +71,19 @@ impl Ingest {
     /// When the system gives no thread, or a built-in mapping is broken.
     pub fn start(log: Arc<dyn EventLog>, config: IngestConfig) -> std::io::Result<Ingest> {
         let mappings = Mappings::builtin().map_err(std::io::Error::other)?;
-        let batcher = Batcher::start(log, &config, Arc::new(mappings))?;
+        Self::start_with(log, config, Arc::new(mappings))
+    }
+
+    /// As [`Self::start`], with other mappings.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_with(
+        log: Arc<dyn EventLog>,
+        config: IngestConfig,
+        mappings: Arc<Mappings>,
+    ) -> std::io::Result<Ingest> {
+        let batcher = Batcher::start(log, &config, mappings)?;
         let shared = Shared {
             batcher,
             decoder: Decoder::new(&config),
@@ -111,6 +123,11 @@ impl Ingest {
     /// Takes no more requests and blocks until those taken are answered.
     pub fn close(&self) {
         self.shared.batcher.close();
+    }
+
+    /// Requests in line for the batcher.
+    pub fn pending_requests(&self) -> usize {
+        self.shared.batcher.pending_requests()
     }
 
     /// Settings.

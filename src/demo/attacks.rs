@@ -67,6 +67,11 @@ pub const ATTACKS: &[Attack] = &[
         starts: 19,
         events: mfa_fatigue,
     },
+    Attack {
+        name: "customer is served on an administrative route",
+        starts: 21,
+        events: admin_route,
+    },
 ];
 
 /// Seconds between two rounds of attacks.
@@ -274,6 +279,27 @@ fn permission_probing(scene: &mut Scene) -> Vec<(i64, Value)> {
                 agent: user.agent,
             };
             let (time, mut event) = scene.request(scene.at(n as i64 * 400), &request);
+            asked_by(&mut event, &user, &scene.random.hex(16));
+            (time, event)
+        })
+        .collect()
+}
+
+fn admin_route(scene: &mut Scene) -> Vec<(i64, Value)> {
+    let user = scene.customer(7);
+    (0..3)
+        .map(|n| {
+            let request = Request {
+                service: "admin",
+                method: "GET",
+                route: "/admin/exports",
+                path: "/admin/exports",
+                query: "",
+                status: 200,
+                address: &user.address,
+                agent: user.agent,
+            };
+            let (time, mut event) = scene.request(scene.at(n * 4000), &request);
             asked_by(&mut event, &user, &scene.random.hex(16));
             (time, event)
         })

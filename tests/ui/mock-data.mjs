@@ -94,7 +94,7 @@ export function makeAlerts(now, events) {
       count: 214, tags: ['attack.t1110.003', 'owasp.api2'],
       entities: { ip: ['203.0.113.9'], user: ['u100377', 'u104002', 'u119481'], service: ['auth'] },
       evidence: { query: 'source.ip:203.0.113.9 AND event.outcome:failure', events: seqs,
-        baseline: { median: 3, low: 0, high: 9, max: 31, observed: 1204, threshold: 38, window_s: 600, windows: 412 } },
+        baseline: { count: 1204, window: '10 min', mean: 3, low: 0, high: 9, windows: 412, learning: false } },
     }),
     alert('b71e44d0aa', now, 120, {
       severity: 'high', detector: 'first_seen.service_edge', title: 'New service edge to secrets-store',
@@ -107,7 +107,9 @@ export function makeAlerts(now, events) {
       title: 'SQL injection in a request path', summary: 'SQL injection in a request path: 12 requests from 192.0.2.77.', count: 12,
       rule: { id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344', title: 'SQL injection in a request path', level: 'critical' },
       tags: ['attack.t1190', 'owasp.api8'], entities: { ip: ['192.0.2.77'] },
-      evidence: { query: 'source.ip:192.0.2.77', events: seqs.slice(1, 3), baseline: {} },
+      evidence: { query: 'source.ip:192.0.2.77', events: seqs.slice(1, 3), baseline: { matched: [
+        { field: 'url.query', value: "id=1' UNION SELECT username,password FROM users--", selection: 'union', pattern: '(?i)union.*select' },
+      ] } },
     }),
     alert('d99a01b2c3', now, 300, {
       severity: 'low', detector: 'silence.source', title: 'Log source silent', status: 'acknowledged', assignee: 'mira',

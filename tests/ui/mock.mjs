@@ -15,7 +15,7 @@ const UI = fileURLToPath(new URL('../../web/ui/', import.meta.url));
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
   + "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; require-trusted-types-for 'script'";
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-const PAGES = /^\/(search|alerts|rules|login|setup|data|settings)?(\/[^/]*)?$/;
+const PAGES = /^\/(search|alerts|entities|rules|login|setup|data|settings)?(\/[^/]*)?$/;
 
 const events = makeEvents(Date.now());
 const alerts = makeAlerts(Date.now(), events);
@@ -24,6 +24,8 @@ const tokens = [{ id: 'k1', name: 'first ingest token', scopes: ['ingest'], crea
 const users = [{ id: 'u1', name: 'mira', role: 'admin', created: new Date().toISOString() }];
 const sessions = new Set();
 const tails = new Set();
+
+const refuse = () => { throw new Refusal(404, 'not_found', 'there is no such kind of entity'); };
 
 class Refusal extends Error {
   constructor(status, code, detail, position) {
@@ -110,6 +112,21 @@ function fields() {
   return { fields: [...names.values()].map((f) => ({ name: f.name, types: [...f.types], events: f.events, distinct: f.values.size, mapped: f.mapped })) };
 }
 
+const ENTITY = { user: 'user.id', ip: 'source.ip', service: 'service.name', host: 'host.name', token: 'token.hash' };
+
+function entity({ params, id, more }) {
+  const query = `${ENTITY[id] ?? refuse()}:${JSON.stringify(more)}`;
+  const asked = new URLSearchParams({ ...Object.fromEntries(params), q: query, limit: '1', buckets: '96' });
+  const hits = matching(asked);
+  const facetFields = 'service.name,event.action,event.outcome,source.ip,user.id,url.path,http.response.status_code';
+  return {
+    kind: id, value: more, query, events: hits.length, events_is_exact: true,
+    first_seen: hits[hits.length - 1]?._time ?? null, last_seen: hits[0]?._time ?? null,
+    timeline: histogram({ params: asked }), facets: facets({ params: new URLSearchParams({ q: query, fields: facetFields }) }).facets,
+    alerts: listAlerts({ params: new URLSearchParams({ entity: `${id}:${more}` }) }),
+  };
+}
+
 function listAlerts({ params }) {
   const wanted = (name, read) => !params.get(name) || params.get(name).split(',').includes(read);
   const found = alerts.filter((one) => wanted('status', one.status) && wanted('severity', one.severity)
@@ -169,6 +186,12 @@ const named = (list, prefix) => ({
   },
 });
 
+async function testChannel({ id }) {
+  const headers = { 'webhook-id': 'd1', 'webhook-signature': 'v1,mock', 'content-type': 'application/json' };
+  await fetch(channels.find((one) => one.id === id).url, { method: 'POST', headers, body: '{"type":"alert.test"}' });
+  return { id: 'd1', state: 'pending' };
+}
+
 const RULES = { rules: [
   { id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344', title: 'SQL injection in a request path', kind: 'sigma', severity: 'critical', status: 'stable', tags: ['attack.t1190'], path: 'rules/web/sqli.yml', fields: ['url.path', 'url.query'], description: 'Union, comment and tautology patterns in paths and queries.' },
   { id: 'first_seen.service_edge', title: 'New service edge', kind: 'detector', severity: 'high', status: 'stable', tags: ['attack.t1552'], path: 'rules/detectors/service_edge.yml', fields: ['source.service.name', 'service.name'], description: 'A service calls another for the first time.' },
@@ -182,10 +205,10 @@ const user = named(users, 'u');
 const ROUTES = {
   'GET /search': search, 'GET /histogram': histogram, 'GET /facets': facets, 'GET /fields': fields,
   'GET /alerts': listAlerts, 'GET /alerts/*': ({ id }) => oneAlert(id), 'PATCH /alerts/*': patchAlert, 'POST /alerts/*/comments': comment,
-  'GET /rules': () => RULES,
+  'GET /rules': () => RULES, 'GET /entities/*/*': entity,
   'GET /channels': () => ({ channels }), 'POST /channels': (r) => ({ ...channel.add(r), secret: 'whsec_bW9jayBzZWNyZXQgb2YgMjQgYnl0ZXM=' }),
   'DELETE /channels/*': channel.drop, 'PATCH /channels/*': ({ id, body }) => Object.assign(channels.find((c) => c.id === id), body),
-  'POST /channels/*/test': () => ({ delivery: 'd1' }),
+  'POST /channels/*/test': testChannel,
   'GET /channels/*/deliveries': () => ({ deliveries: [{ id: 'd1', type: 'alert.test', tries: 2, last_status: 200, state: 'delivered', created: new Date().toISOString(), last_error: null }] }),
   'GET /tokens': () => ({ tokens }), 'POST /tokens': (r) => ({ ...token.add(r), token: 'wf_k2_0123456789abcdef0123456789abcdef' }), 'DELETE /tokens/*': token.drop,
   'GET /users': () => ({ users }), 'POST /users': ({ body }) => user.add({ body: { name: body.name ?? body.user, role: body.role } }), 'DELETE /users/*': user.drop,
@@ -201,7 +224,7 @@ function signIn(response, answer) {
 }
 
 function session(method, request, response, body, known) {
-  const me = { name: 'mira', role: 'admin', scopes: ['ingest', 'read', 'admin'] };
+  const me = { name: 'mira', role: 'admin', scopes: ['ingest', 'read', 'triage', 'admin'] };
   if (method === 'GET') {
     if (!known) throw new Refusal(401, 'unauthenticated', 'a valid token or session is needed');
     return me;
@@ -246,10 +269,11 @@ async function api(request, response, url) {
   if (!known) throw new Refusal(401, 'unauthenticated', 'a valid token or session is needed');
   if (path === '/tail' || path === '/export') return stream(path, url.searchParams, response);
   const [, resource, id, more] = path.split('/');
-  const pattern = `${request.method} /${resource}${id ? '/*' : ''}${more ? `/${more}` : ''}`;
+  const last = resource === 'entities' ? '*' : more;
+  const pattern = `${request.method} /${resource}${id ? '/*' : ''}${more ? `/${last}` : ''}`;
   const answer = ROUTES[pattern];
   if (!answer) throw new Refusal(404, 'not_found', 'there is no such page');
-  return answer({ params: url.searchParams, id: id && decodeURIComponent(id), body, raw });
+  return answer({ params: url.searchParams, id: id && decodeURIComponent(id), more: more && decodeURIComponent(more), body, raw });
 }
 
 async function file(path, response) {

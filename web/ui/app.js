@@ -8,6 +8,7 @@ import { Rail } from './components/rail.js';
 import { Help } from './components/help.js';
 import { SearchPage } from './pages/search.js';
 import { AlertsPage } from './pages/alerts.js';
+import { EntityPage } from './pages/entity.js';
 import { RulesPage } from './pages/rules.js';
 import { DataPage } from './pages/data.js';
 import { SettingsPage } from './pages/settings.js';
@@ -16,6 +17,7 @@ import { LoginPage, SetupPage } from './pages/login.js';
 const PAGES = {
   search: [SearchPage, 'Search'],
   alerts: [AlertsPage, 'Alerts'],
+  entities: [EntityPage, 'Entity'],
   rules: [RulesPage, 'Rules'],
   data: [DataPage, 'Data'],
   settings: [SettingsPage, 'Settings'],

@@ -1,5 +1,6 @@
 //! `_bulk` of Elasticsearch: pairs of an action line and a document line.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::events::idempotency_key;
@@ -19,6 +21,8 @@ use crate::{Incoming, Ingest, Lines, Outcome, Refusal, Request, Span, document_k
 
 /// Bytes of an index name or of an id, as in Elasticsearch.
 const MAX_NAME_BYTES: usize = 512;
+
+const ACTIONS: [&str; 4] = ["index", "create", "update", "delete"];
 
 pub(super) fn routes(router: Router<Ingest>) -> Router<Ingest> {
     let mut doors = Router::new();
@@ -107,11 +111,11 @@ struct Reader {
     indices: HashMap<String, Arc<str>>,
 }
 
-/// What an action line says. Clients put foreign keys into it; those are ignored.
+/// What an action line says. Clients put foreign keys into it and beside it; those are ignored.
 #[derive(Deserialize)]
 struct Action<'a> {
     #[serde(borrow, rename = "_index")]
-    index: Option<std::borrow::Cow<'a, str>>,
+    index: Option<Cow<'a, str>>,
     #[serde(rename = "_id")]
     id: Option<Value>,
 }
@@ -172,16 +176,17 @@ impl Reader {
             let message = format!("Malformed action/metadata line [{number}], {why}");
             Refusal::InvalidRequest(message)
         };
-        let parsed: HashMap<std::borrow::Cow<'_, str>, Action<'_>> =
+        let members: HashMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(text).map_err(|e| malformed(&e.to_string()))?;
-        let mut parsed = parsed.into_iter();
-        let (Some((name, action)), None) = (parsed.next(), parsed.next()) else {
-            return Err(malformed("expected exactly one action"));
+        let mut found = ACTIONS
+            .into_iter()
+            .filter_map(|name| Some((name, members.get(name)?)));
+        let (name, action) = match (found.next(), found.next()) {
+            (Some(one), None) => one,
+            _ => return Err(malformed("expected one of index, create, update, delete")),
         };
-        let known = ["index", "create", "update", "delete"];
-        let Some(name) = known.into_iter().find(|known| *known == name) else {
-            return Err(malformed("expected one of index, create, update, delete"));
-        };
+        let action: Action<'_> =
+            serde_json::from_str(action.get()).map_err(|e| malformed(&e.to_string()))?;
         let index = match (action.index, &self.index) {
             (Some(index), _) => self.shared_index(index.into_owned()),
             (None, Some(index)) => index.clone(),

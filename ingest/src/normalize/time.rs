@@ -62,7 +62,7 @@ impl Times {
                 }
                 Kind::Float => {
                     let numbers = array.as_primitive::<Float64Type>();
-                    self.read_numbers(&rows, earliest, |row| epoch_number_ns(numbers.value(row)));
+                    self.read_numbers(&rows, earliest, |row| read_float(numbers.value(row)));
                 }
                 // Of JSON, only null is no attempt to say a time.
                 _ if guess => {}
@@ -156,6 +156,12 @@ impl Times {
         }
         batch
     }
+}
+
+/// A float of today's date holds some 240 ns; what is finer than microseconds is noise.
+fn read_float(value: f64) -> Option<i64> {
+    let ns = epoch_number_ns(value)?;
+    Some(ns.saturating_add(500).div_euclid(1_000) * 1_000)
 }
 
 /// As [`parse_timestamp`], with a short cut for what nearly every log writes.

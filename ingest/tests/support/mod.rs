@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -10,7 +10,11 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 use watchfire_event::{CommitError, DeadLetter, EventBatch, EventLog, Key, Record};
-use watchfire_ingest::{Ingest, IngestConfig};
+use watchfire_ingest::{Ingest, IngestConfig, Mappings};
+
+/// The built-in mappings, read once.
+pub static MAPPINGS: LazyLock<Arc<Mappings>> =
+    LazyLock::new(|| Arc::new(Mappings::builtin().unwrap()));
 
 /// What the recording log holds.
 #[derive(Default)]

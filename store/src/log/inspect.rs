@@ -134,6 +134,8 @@ impl Inspected {
         found.entry.len = len;
         progress.reach(found.entry.first_seq);
         found.read_frames(file, depth, progress)?;
+        // Never less than that of an older file, even if this one only repeats it.
+        found.entry.next_seq = progress.next_seq;
         Ok(found)
     }
 
@@ -163,7 +165,6 @@ impl Inspected {
                 seq: header.first_seq,
                 offset,
             });
-            self.entry.next_seq = header.next_seq();
             self.good_end = offset + header.frame_bytes();
             self.frames += 1;
             self.rows += u64::from(header.rows);

@@ -48,6 +48,8 @@ mod lock;
 mod reader;
 mod recovery;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod writer;
 
@@ -59,6 +61,7 @@ use std::time::{Duration, Instant};
 use watchfire_event::Record;
 
 use disk_file::{Disk, OsDisk};
+use frame::FILE_HEADER_BYTES;
 use index::Index;
 use reader::KnownDamage;
 use writer::Writer;
@@ -90,6 +93,14 @@ impl Default for LogConfig {
             file_bytes: 16 << 20,
             floor_seq: 0,
         }
+    }
+}
+
+impl LogConfig {
+    /// Is a file of `len` bytes followed by a new one? One without frames never is: two files
+    /// with the same first sequence number would have no order.
+    fn is_full(&self, len: u64) -> bool {
+        len > FILE_HEADER_BYTES as u64 && len >= self.file_bytes
     }
 }
 
@@ -154,7 +165,7 @@ impl Log {
     }
 
     fn append_locked(&self, writer: &mut Writer, records: &[Record]) -> Result<u64, LogError> {
-        if writer.active_len() >= self.config.file_bytes {
+        if self.config.is_full(writer.active_len()) {
             self.rotate(writer)?;
         }
         let appended = writer.append(records)?;

@@ -10,7 +10,6 @@ use super::LogConfig;
 use super::damage::{Damage, SeqRange};
 use super::disk_file::{Disk, create_private_dir};
 use super::error::LogError;
-use super::frame::FILE_HEADER_BYTES;
 use super::index::Index;
 use super::inspect::{Depth, Inspected, Inspection, inspect};
 use super::writer::{Active, Writer, create_file};
@@ -170,10 +169,7 @@ fn resume(
         .map_err(LogError::io("open", &entry.path))?;
     file.sync_data()
         .map_err(LogError::io("sync", &entry.path))?;
-    let goes_on = *header_ok
-        && entry.next_seq == found.progress.next_seq
-        && entry.next_seq > config.floor_seq
-        && entry.len < config.file_bytes.max(FILE_HEADER_BYTES as u64 + 1);
+    let goes_on = *header_ok && entry.next_seq > config.floor_seq && !config.is_full(entry.len);
     let (path, id, len) = (entry.path.clone(), entry.id, entry.len);
     Ok(goes_on.then_some(Active {
         file,

@@ -4,7 +4,7 @@ import { patch } from '../lib/api.js';
 import { REASONS } from '../lib/alert.js';
 import { href } from '../lib/route.js';
 import { between } from '../lib/range.js';
-import { say, session } from '../lib/state.js';
+import { may, say, session } from '../lib/state.js';
 import { useKeys } from '../lib/keys.js';
 import { Dialog } from './dialog.js';
 
@@ -52,7 +52,7 @@ function CloseDialog({ alert, onClose, onDone }) {
 export function AlertActions({ alert, onChanged }) {
   const who = session.use();
   const [closing, setClosing] = useState(false);
-  const may = who && who.role !== 'viewer';
+  const mayTriage = may('triage');
   const change = async (body, words) => {
     try {
       await patch(`/alerts/${encodeURIComponent(alert.id)}`, body);
@@ -64,16 +64,16 @@ export function AlertActions({ alert, onChanged }) {
   };
   const acknowledge = () => change({ status: 'acknowledged' }, 'Acknowledged.');
   useKeys({
-    a: () => (may && alert.status === 'open' ? acknowledge() : false),
+    a: () => (mayTriage && alert.status === 'open' ? acknowledge() : false),
     e: () => document.querySelector('.search-evidence')?.click(),
   });
   return html`<div class="bar actions">
-    ${may && alert.status === 'open' && html`<button type="button" class="button primary" onClick=${acknowledge}>Acknowledge<kbd
+    ${mayTriage && alert.status === 'open' && html`<button type="button" class="button primary" onClick=${acknowledge}>Acknowledge<kbd
       aria-hidden="true">a</kbd></button>`}
-    ${may && alert.status !== 'closed' && html`<button type="button" class="button" onClick=${() => setClosing(true)}>Close…</button>`}
-    ${may && alert.status !== 'closed' && alert.assignee !== who.name && html`<button type="button" class="button"
+    ${mayTriage && alert.status !== 'closed' && html`<button type="button" class="button" onClick=${() => setClosing(true)}>Close…</button>`}
+    ${mayTriage && alert.status !== 'closed' && alert.assignee !== who.name && html`<button type="button" class="button"
       onClick=${() => change({ assignee: who.name }, 'It is yours.')}>Assign to me</button>`}
-    ${may && alert.status !== 'open' && html`<button type="button" class="button"
+    ${mayTriage && alert.status !== 'open' && html`<button type="button" class="button"
       onClick=${() => change({ status: 'open' }, 'Open again.')}>Open again</button>`}
     ${alert.evidence?.query && html`<a class="button search-evidence" href=${evidenceHref(alert)}>Search these events<kbd
       aria-hidden="true">e</kbd></a>`}

@@ -8,6 +8,7 @@ import { Baseline } from './baseline.js';
 import { Comments } from './comments.js';
 import { Happened } from './happened.js';
 import { Involved } from './involved.js';
+import { Matched } from './matched.js';
 
 function State({ alert }) {
   const seen = plural(alert.count ?? 1, 'time');
@@ -32,6 +33,7 @@ export function AlertDetail({ alert, onChanged }) {
     <div class="boxes">
       <${Baseline} alert=${alert} />
       <${Involved} alert=${alert} />
+      <${Matched} alert=${alert} />
       <${Happened} alert=${alert} />
       <${Comments} alert=${alert} onChanged=${onChanged} />
     </div>

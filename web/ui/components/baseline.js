@@ -22,9 +22,15 @@ export function usual(alert) {
     .find((value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite));
   const low = pair?.[0] ?? firstNumber(base, ['low', 'usual_low', 'p05', 'p5']);
   const high = pair?.[1] ?? firstNumber(base, ['high', 'usual_high', 'p95', 'p99']);
-  const window = firstNumber(base, ['window_s', 'window_seconds', 'window']) * 1000 || null;
-  const limit = firstNumber(base, ['threshold', 'limit', 'silent_at']);
-  return { low: low ?? 0, high, window, limit };
+  const seconds = firstNumber(base, ['window_s', 'window_seconds', 'timespan_seconds']) ?? spanOf(base.window);
+  return { low: low ?? 0, high, window: seconds ? seconds * 1000 : null };
+}
+
+/** Seconds of `10 min`, `90 s`, `1 h`, `1 d`; a number is seconds already. */
+function spanOf(words) {
+  if (Number.isFinite(words)) return words;
+  const found = /^(\d+) (s|min|h|d)$/.exec(words ?? '');
+  return found ? Number(found[1]) * { s: 1, min: 60, h: 3600, d: 86_400 }[found[2]] : undefined;
 }
 
 /** The series behind the picture: matching events per window around the alert. */
@@ -59,36 +65,49 @@ function useWidth() {
   return [box, width];
 }
 
+const asLine = (points, x, y) =>
+  points.map(([time, value], n) => `${n === 0 ? 'M' : 'L'}${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join('');
+
+/** Without a band to compare with, counts of single events are bars: a line between them would invent some. */
+function asBars(points, x, y) {
+  const wide = points.length > 1 ? Math.max((x(points[1][0]) - x(points[0][0])) * 0.7, 1) : 4;
+  return points.filter(([, value]) => value > 0)
+    .map(([at, value]) => `M${(x(at) - wide / 2).toFixed(1)} ${HEIGHT}V${y(value).toFixed(1)}h${wide.toFixed(1)}V${HEIGHT}z`).join('');
+}
+
 function Drawing({ points, band, width, peak }) {
-  const first = points[0][0];
-  const last = points[points.length - 1][0];
+  const half = band || points.length < 2 ? 0 : (points[1][0] - points[0][0]) / 2;
+  const first = points[0][0] - half;
+  const last = points[points.length - 1][0] + half;
   const top = Math.max(peak[1], band?.high ?? 0, 1);
   const x = (at) => ((at - first) / Math.max(last - first, 1)) * width;
   const y = (value) => HEIGHT - (value / top) * (HEIGHT - TOP);
-  const line = points.map(([at, value], n) => `${n === 0 ? 'M' : 'L'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
-  const anchor = x(peak[0]) > width / 2 ? 'end' : 'start';
-  const shift = anchor === 'end' ? -10 : 10;
+  const line = band ? asLine(points, x, y) : asBars(points, x, y);
+  const at = x(peak[0]);
+  const anchor = at > width - 50 ? 'end' : at < 50 ? 'start' : 'middle';
   return html`
     ${band && html`<rect class="band" x="0" width=${width} y=${y(band.high)}
       height=${Math.max(y(band.low) - y(band.high), 2)} />
     <text class="band-name" x="6" y=${Math.max(y(band.high) - 5, 12)}>usual ${number(band.low)}-${number(band.high)}</text>`}
     <line class="floor" x1="0" x2=${width} y1=${HEIGHT + .5} y2=${HEIGHT + .5} />
-    <path class="measured" d=${line} />
-    <circle class="peak" cx=${x(peak[0])} cy=${y(peak[1])} r="4" />
-    <text class="peak-name" x=${x(peak[0]) + shift} y=${y(peak[1]) + 4} text-anchor=${anchor}>${count(peak[1])} at ${hourMinute(peak[0])}</text>
+    <path class=${band ? 'measured' : 'measured bars'} d=${line} />
+    <circle class="peak" cx=${at} cy=${y(peak[1])} r="4" />
+    <text class="peak-name" x=${at} y=${y(peak[1]) - 10} text-anchor=${anchor}>${count(peak[1])} at ${hourMinute(peak[0])}</text>
     <text class="axis" x="0" y=${HEIGHT + 16}>${hourMinute(first)}</text>
     <text class="axis" x=${width} y=${HEIGHT + 16} text-anchor="end">${hourMinute(last)}</text>`;
 }
 
 /** The baseline's numbers as the detector gave them, for what the picture cannot show. */
 function Numbers({ base }) {
-  const entries = Object.entries(base ?? {}).filter(([, value]) =>
-    value !== null && (typeof value !== 'object' || (Array.isArray(value) && value.length > 0 && value.length <= 12)));
+  const shown = (value) => value !== null && value !== false && (typeof value !== 'object'
+    || (Array.isArray(value) && value.length > 0 && value.length <= 12 && value.every((one) => typeof one !== 'object')));
+  const entries = Object.entries(base ?? {}).filter(([, value]) => shown(value));
   if (entries.length === 0) return null;
   const write = (name, value) => {
     if (Array.isArray(value)) return value.map((one) => (typeof one === 'number' ? number(one) : String(one))).join(', ');
     if (/(_s|_seconds)$/.test(name) && Number.isFinite(value)) return span(value * 1000);
     if (/(since|_at|_ts)$/.test(name) && value > 1e9) return stamp(value);
+    if (value === true) return 'yes';
     return typeof value === 'number' ? number(value) : String(value);
   };
   return html`<dl class="numbers">${entries.slice(0, 12).map(([name, value]) => html`<div key=${name}>

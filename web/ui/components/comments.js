@@ -2,14 +2,14 @@
 import { html, useState } from '../lib/html.js';
 import { post } from '../lib/api.js';
 import { ago, exact } from '../lib/format.js';
-import { say, session } from '../lib/state.js';
+import { may, say, session } from '../lib/state.js';
 
 /** Comments as `{who, at, text}`, from the alert's history. */
 const written = (alert) => (alert.history ?? []).filter((step) => step.action === 'comment')
   .map((step) => ({ who: step.who, at: step.at, text: step.to ?? '' }));
 
 export function Comments({ alert, onChanged }) {
-  const who = session.use();
+  session.use();
   const [text, setText] = useState('');
   const send = async (event) => {
     event.preventDefault();
@@ -24,7 +24,7 @@ export function Comments({ alert, onChanged }) {
   return html`<section class="box wide"><h2>Comments</h2>
     <ul class="comments">${written(alert).map((one, n) => html`<li key=${n}><span class="dim" title=${exact(one.at)}>${one.who},
       ${ago(one.at)}</span><p>${one.text}</p></li>`)}</ul>
-    ${who && who.role !== 'viewer' && html`<form class="bar comment-form" onSubmit=${send}>
+    ${may('triage') && html`<form class="bar comment-form" onSubmit=${send}>
       <label class="grow"><span class="sr">Comment</span><input class="input" placeholder="What did you find?" maxlength="10000"
         value=${text} onInput=${(event) => setText(event.target.value)} /></label>
       <button class="button" disabled=${text.trim() === ''}>Comment</button></form>`}</section>`;

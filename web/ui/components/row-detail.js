@@ -4,7 +4,9 @@ import { get } from '../lib/api.js';
 import { between } from '../lib/range.js';
 import { exact, millis, stamp } from '../lib/format.js';
 import { fields, isMapped, sentence, text, tone } from '../lib/hit.js';
+import { ENTITY_FIELDS } from '../lib/alert.js';
 import { clause } from '../lib/query.js';
+import { href } from '../lib/route.js';
 import { useLoad } from '../lib/load.js';
 import { say } from '../lib/state.js';
 import { Tabs } from './tabs.js';
@@ -103,11 +105,21 @@ function Surrounding({ hit, onOpenAt }) {
     <button type="button" class="plain" onClick=${() => onOpenAt(q, at)}>Search these five minutes before and after</button>`;
 }
 
+/** The way to everyone the event names. */
+function Entities({ hit }) {
+  const all = fields(hit);
+  const named = ENTITY_FIELDS.map(([field, kind]) => [field, kind, text(all.get(field))]).filter(([, , value]) => value !== '');
+  if (named.length === 0) return html`<p class="faint">The event names no user, address, service, token or host.</p>`;
+  return html`<table class="field-table"><caption class="sr">Entities of the event</caption><tbody>${named.map(([field, kind, value]) => html`
+    <tr key=${field}><th scope="row">${field}</th><td><a href=${href('/entities', { kind, value })}>${value}</a></td></tr>`)}</tbody></table>`;
+}
+
 export function RowDetail(props) {
   const tabs = [
     { name: 'fields', title: 'Fields', show: () => html`<${FieldTable} ...${props} />` },
     { name: 'came', title: 'As it came', show: () => html`<${AsItCame} hit=${props.hit} />` },
     { name: 'around', title: 'Surrounding', show: () => html`<${Surrounding} hit=${props.hit} onOpenAt=${props.onOpenAt} />` },
+    { name: 'entities', title: 'Entities', show: () => html`<${Entities} hit=${props.hit} />` },
   ];
   return html`<${Tabs} tabs=${tabs} label="Event" />`;
 }

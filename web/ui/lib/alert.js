@@ -1,6 +1,4 @@
 // What an alert says, in words: severity, status, reasons, tags, who is involved and how to search for them.
-import { clause } from './query.js';
-
 export const SEVERITIES = ['critical', 'high', 'medium', 'low', 'info'];
 export const STATUSES = ['open', 'acknowledged', 'closed'];
 export const REASONS = [
@@ -27,17 +25,9 @@ export function tag(text) {
   return { title: text, href: null };
 }
 
-const FIELDS = { ip: 'source.ip', service: 'service.name', host: 'host.name', token: 'token.hash', route: 'url.path', asn: 'source.as.number' };
-
-/** The query that finds an entity's events. */
-export function entityQuery(kind, value) {
-  if (kind === 'user') return `${clause('user.id', value)} OR ${clause('user.name', value)}`;
-  if (kind === 'edge' && value.includes('>')) {
-    const [caller, callee] = value.split('>');
-    return `${clause('source.service.name', caller)} AND ${clause('service.name', callee)}`;
-  }
-  return FIELDS[kind] ? clause(FIELDS[kind], value) : JSON.stringify(value);
-}
+/** Kinds of entities by the field that names them, for the links of an opened row. */
+export const ENTITY_FIELDS = [['user.id', 'user'], ['user.name', 'user'], ['source.ip', 'ip'], ['service.name', 'service'],
+  ['source.service.name', 'service'], ['token.hash', 'token'], ['host.name', 'host']];
 
 /** `[kind, value]` of everyone involved. */
 export const involved = (alert) =>

@@ -1,0 +1,2 @@
+// The name under which CI finds the browser checks.
+import './run.mjs';

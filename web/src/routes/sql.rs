@@ -1,0 +1,142 @@
+//! `POST /api/v1/sql`: read-only SQL over the table `events`.
+
+use std::time::Instant;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use watchfire_store::{SqlLimits, SqlRows};
+
+use crate::encode::{self, ArrowIpc, EncodeError, json_cell, type_name};
+use crate::error::{ApiError, Problem};
+use crate::extract::{self, Json};
+use crate::state::AppState;
+
+const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+const DEFAULT_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 100_000;
+/// An Arrow stream is not held in memory, so it may be longer.
+const MAX_ARROW_ROWS: usize = 10_000_000;
+
+/// A query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlRequest {
+    /// One `SELECT` over the table `events`.
+    sql: String,
+    /// Most rows in a JSON answer, 1 to 100,000; 10,000 by default.
+    limit: Option<usize>,
+}
+
+/// Rows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SqlAnswer {
+    /// Columns in order.
+    columns: Vec<SqlColumn>,
+    /// One array a row, one value a column.
+    #[schema(value_type = Vec<Vec<Object>>)]
+    rows: Vec<Vec<serde_json::Value>>,
+    /// Number of rows here.
+    row_count: usize,
+    /// There were more rows than the limit.
+    truncated: bool,
+    /// Time taken, milliseconds.
+    took_ms: f64,
+}
+
+/// A column of the answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SqlColumn {
+    /// Its name.
+    name: String,
+    /// string, integer, float, boolean, time, list<...>.
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// Runs a query. With `Accept: application/vnd.apache.arrow.stream` the answer is an Arrow stream.
+#[utoipa::path(post, path = "/api/v1/sql", tag = "events", request_body = SqlRequest, responses(
+    (status = 200, description = "Rows", body = SqlAnswer),
+    (status = 400, description = "sql_error, query_limit", body = Problem),
+))]
+pub async fn sql(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Json(request): Json<SqlRequest>,
+) -> Result<Response, ApiError> {
+    let limit = extract::count("limit", request.limit, DEFAULT_ROWS, MAX_ROWS)?;
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let as_arrow = accept.contains(ARROW_STREAM);
+    let seat = state.seats.query().await?;
+    let started = Instant::now();
+    // One row more than is shown tells whether there are more.
+    let max_rows = if as_arrow { MAX_ARROW_ROWS } else { limit + 1 };
+    let limits = SqlLimits {
+        max_rows,
+        ..SqlLimits::default()
+    };
+    let rows = state.store.sql(&request.sql, limits).await?;
+    if as_arrow {
+        let encoder = ArrowIpc::new(&rows.schema).map_err(ApiError::internal)?;
+        let batches = rows.batches.map(|batch| batch.map_err(query_failed));
+        let body = encode::body(batches, encoder, seat).await?;
+        return Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response());
+    }
+    let answer = collect(rows, limit, started).await?;
+    Ok(JsonAnswer(answer).into_response())
+}
+
+async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAnswer, ApiError> {
+    let fields = rows.schema.fields().iter();
+    let columns = fields
+        .map(|f| SqlColumn {
+            name: f.name().clone(),
+            kind: type_name(f.data_type()),
+        })
+        .collect();
+    let mut batches = rows.batches;
+    let mut out: Vec<Vec<serde_json::Value>> = Vec::new();
+    let mut truncated = false;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(query_failed)?;
+        let room = limit - out.len();
+        truncated |= batch.num_rows() > room;
+        let batch = batch.slice(0, batch.num_rows().min(room));
+        let converting = tokio::task::spawn_blocking(move || {
+            let row = |r| batch.columns().iter().map(|c| json_cell(c, r)).collect();
+            (0..batch.num_rows())
+                .map(row)
+                .collect::<Result<Vec<Vec<_>>, _>>()
+        });
+        let converted = converting.await.map_err(ApiError::internal)?;
+        out.extend(
+            converted
+                .map_err(EncodeError::from)
+                .map_err(ApiError::internal)?,
+        );
+        if truncated {
+            break;
+        }
+    }
+    let took_ms = super::elapsed_ms(started);
+    Ok(SqlAnswer {
+        columns,
+        row_count: out.len(),
+        rows: out,
+        truncated,
+        took_ms,
+    })
+}
+
+/// What fails while rows are read is the query's doing (a division by zero, a cast, a limit).
+fn query_failed(cause: impl std::fmt::Display) -> ApiError {
+    use axum::http::StatusCode;
+    ApiError::new(StatusCode::BAD_REQUEST, "sql_error", cause.to_string())
+}

@@ -1,0 +1,156 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use watchfire_detect::{RuleFault, RuleSet};
+use watchfire_store::Store;
+use watchfire_store::meta::Meta;
+
+use crate::auth::Auth;
+use crate::error::ApiError;
+
+/// The parts that handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// Events and metadata.
+    pub store: Store,
+    /// The rules that are live; the root puts a new catalog here on reload.
+    pub rules: Arc<ArcSwap<RuleCatalog>>,
+    /// Who may do what.
+    pub auth: Auth,
+    /// What only the root can do.
+    pub hooks: Arc<Hooks>,
+    /// Settings.
+    pub config: Arc<WebConfig>,
+    /// Seats for expensive requests.
+    pub seats: Arc<Seats>,
+}
+
+impl AppState {
+    /// Metadata: alerts, channels, users, audit.
+    pub fn meta(&self) -> &Meta {
+        self.auth.meta()
+    }
+}
+
+/// One loading of the rules.
+#[derive(Debug, Default)]
+pub struct RuleCatalog {
+    /// The rules that were loaded.
+    pub set: Arc<RuleSet>,
+    /// The files and documents that were not, and why.
+    pub faults: Vec<RuleFault>,
+    /// Rises with every reload.
+    pub generation: u64,
+}
+
+/// Answers with an object that is merged into another.
+pub type JsonObject = serde_json::Map<String, serde_json::Value>;
+
+/// What the web needs from the root, as closures, so that it need not know the root.
+pub struct Hooks {
+    /// May webhooks be sent to this URL? The text says why not. May block.
+    pub check_target: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    /// All metrics in Prometheus' text format.
+    pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Reads the rules again. May block.
+    pub reload_rules: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// More sections for `GET /api/v1/status`, such as `detection`.
+    pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
+    /// Is everything running that a request may need? The text says what is not.
+    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+impl Default for Hooks {
+    /// Hooks that refuse targets and know nothing: for tests and tools.
+    fn default() -> Self {
+        Hooks {
+            check_target: Box::new(|_| Err("webhooks are not available".to_owned())),
+            render_metrics: Box::new(String::new),
+            reload_rules: Box::new(|| Err("reloading is not available".to_owned())),
+            status: Box::new(JsonObject::new),
+            ready: Box::new(|| Ok(())),
+        }
+    }
+}
+
+/// Settings of the HTTP edge.
+#[derive(Debug, Clone)]
+pub struct WebConfig {
+    /// Is the listener behind TLS? Decides on `Secure` cookies and HSTS.
+    pub tls: bool,
+    /// Live tails at the same time.
+    pub max_tails: usize,
+    /// Exports at the same time.
+    pub max_exports: usize,
+    /// Searches, aggregations and SQL queries at the same time.
+    pub max_queries: usize,
+    /// How long a request that is not a stream may take.
+    pub request_timeout: Duration,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        WebConfig {
+            tls: false,
+            max_tails: 64,
+            max_exports: 4,
+            max_queries: 16,
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Seats for expensive requests. Queries wait for one, streams are refused with 429 when all are
+/// taken, since a stream may hold its seat for hours.
+pub struct Seats {
+    tails: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
+}
+
+/// A taken seat; given back on drop.
+pub type Seat = OwnedSemaphorePermit;
+
+impl Seats {
+    /// As many seats as the settings say.
+    pub fn new(config: &WebConfig) -> Self {
+        Seats {
+            tails: Arc::new(Semaphore::new(config.max_tails)),
+            exports: Arc::new(Semaphore::new(config.max_exports)),
+            queries: Arc::new(Semaphore::new(config.max_queries)),
+        }
+    }
+
+    /// A seat for a live tail.
+    pub fn tail(&self) -> Result<Seat, ApiError> {
+        take(&self.tails, "live tails")
+    }
+
+    /// A seat for an export.
+    pub fn export(&self) -> Result<Seat, ApiError> {
+        take(&self.exports, "exports")
+    }
+
+    /// A seat for a query, waiting for it.
+    pub async fn query(&self) -> Result<Seat, ApiError> {
+        self.queries
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(ApiError::internal)
+    }
+}
+
+fn take(seats: &Arc<Semaphore>, what: &str) -> Result<Seat, ApiError> {
+    seats.clone().try_acquire_owned().map_err(|_| {
+        ApiError::too_many(
+            "too_many_streams",
+            format!("too many {what} are running"),
+            5,
+        )
+    })
+}
