@@ -58,6 +58,10 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+fn garbage() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..300)
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -113,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn inflating_garbage_is_an_error_at_most(wire in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn inflating_garbage_is_an_error_at_most(wire in garbage()) {
         let memory = Memory::new(1 << 20);
         for encoding in [Encoding::Gzip, Encoding::Zstd, Encoding::Deflate] {
             let _ = inflate(encoding, &wire, 1 << 16, &mut memory.budget());
@@ -133,7 +137,8 @@ proptest! {
             assert_eq!(batches.len(), records.len(), "one request at a time is one batch");
             for (live, record) in batches.iter().zip(&records) {
                 let first = live.first_seq().unwrap();
-                let again = rebuild(std::slice::from_ref(record), BatchLimits::default(), &support::MAPPINGS)
+                let record = std::slice::from_ref(record);
+                let again = rebuild(record, BatchLimits::default(), &support::MAPPINGS)
                     .with_first_seq(first);
                 let (mut live, mut again) = (describe(live), describe(&again));
                 live.sort();
