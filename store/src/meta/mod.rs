@@ -11,6 +11,7 @@ mod audit;
 mod channels;
 mod deliveries;
 mod detection;
+mod digest;
 mod manifest;
 mod outbox;
 mod secret;
@@ -20,7 +21,6 @@ mod triage;
 mod users;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -88,7 +88,7 @@ impl Meta {
     pub async fn open_with_clock(data_dir: &Path, clock: Clock) -> Result<Meta, MetaError> {
         let path = data_dir.join(FILE_NAME);
         create_private(&path)?;
-        let options = SqliteConnectOptions::from_str("sqlite://")?
+        let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)

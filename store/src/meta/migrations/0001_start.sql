@@ -97,7 +97,8 @@ CREATE TABLE channels (
 );
 
 -- `data` holds the message's data where it is not an alert (tests, digests). `clock_ns` is when
--- the 72 hours of attempts began: creation, or the last replay.
+-- the 72 hours of attempts began: creation, or the last replay. `digest_id` is the message that
+-- this one was folded into.
 CREATE TABLE outbox (
     id TEXT NOT NULL PRIMARY KEY,
     channel_id TEXT NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
@@ -105,6 +106,7 @@ CREATE TABLE outbox (
     type TEXT NOT NULL,
     severity BIGINT NOT NULL,
     data TEXT,
+    digest_id TEXT,
     state TEXT NOT NULL,
     tries BIGINT NOT NULL,
     due_ns BIGINT NOT NULL,
@@ -116,6 +118,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (channel_id, state, due_ns);
 CREATE INDEX outbox_by_alert ON outbox (alert_id, channel_id);
+CREATE INDEX outbox_by_digest ON outbox (digest_id);
 CREATE INDEX outbox_by_age ON outbox (created_ns, id);
 
 CREATE TABLE delivery_attempts (
