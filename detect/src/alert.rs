@@ -67,6 +67,8 @@ pub(crate) struct AlertBook {
 pub(crate) struct Touched {
     order: Vec<(String, String)>,
     changes: HashMap<String, Change>,
+    /// Alerts touched and then forgotten within the batch, as they were last.
+    gone: HashMap<String, Alert>,
 }
 
 impl AlertBook {
@@ -87,7 +89,7 @@ impl AlertBook {
                 let episode = Episode::new(finding);
                 let id = episode.alert.id.clone();
                 if episodes.len() == MAX_PER_ENTITY {
-                    episodes.remove(0);
+                    touched.keep(&episodes.remove(0));
                     self.count -= 1;
                 }
                 episodes.push(episode);
@@ -98,21 +100,27 @@ impl AlertBook {
         touched.note(id, key, change);
         // Here and not at the end of a batch: what is forgotten must not depend on the cut.
         if self.count > MAX_EPISODES {
-            self.forget();
+            self.forget(touched);
         }
     }
 
     /// The alerts that a batch touched, as they are now.
-    pub(crate) fn settle(&mut self, touched: Touched) -> Vec<AlertChange> {
+    pub(crate) fn settle(&mut self, mut touched: Touched) -> Vec<AlertChange> {
         let mut out = Vec::with_capacity(touched.order.len());
         for (id, key) in touched.order {
-            let found = self
+            let episodes = self
                 .episodes
                 .get(&key)
-                .and_then(|all| all.iter().find(|e| e.alert.id == id));
-            if let (Some(episode), Some(change)) = (found, touched.changes.get(&id)) {
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let there = episodes
+                .iter()
+                .find(|e| e.alert.id == id)
+                .map(Episode::shown);
+            let alert = there.or_else(|| touched.gone.remove(&id));
+            if let (Some(alert), Some(change)) = (alert, touched.changes.get(&id)) {
                 out.push(AlertChange {
-                    alert: episode.shown(),
+                    alert,
                     change: *change,
                 });
             }
@@ -121,7 +129,7 @@ impl AlertBook {
     }
 
     /// Keeps the nine tenths touched last.
-    fn forget(&mut self) {
+    fn forget(&mut self, touched: &mut Touched) {
         let mut ages: Vec<u64> = self
             .episodes
             .values()
@@ -134,7 +142,12 @@ impl AlertBook {
             .copied()
             .unwrap_or(u64::MAX);
         for episodes in self.episodes.values_mut() {
-            episodes.retain(|e| e.touched >= oldest);
+            let (kept, gone) = std::mem::take(episodes)
+                .into_iter()
+                .partition(|e| e.touched >= oldest);
+            *episodes = kept;
+            let gone: Vec<Episode> = gone;
+            gone.iter().for_each(|episode| touched.keep(episode));
         }
         self.episodes.retain(|_, episodes| !episodes.is_empty());
         self.count = self.episodes.values().map(Vec::len).sum();
@@ -142,6 +155,13 @@ impl AlertBook {
 }
 
 impl Touched {
+    /// Remembers an episode that the book forgets, if the batch touched it.
+    fn keep(&mut self, episode: &Episode) {
+        if self.changes.contains_key(&episode.alert.id) {
+            self.gone.insert(episode.alert.id.clone(), episode.shown());
+        }
+    }
+
     fn note(&mut self, id: String, key: String, change: Change) {
         match self.changes.get_mut(&id) {
             None => {

@@ -86,8 +86,29 @@ impl Counts {
 pub(crate) struct Moments {
     /// Observations.
     pub(crate) n: u64,
+    #[serde(with = "bits")]
     pub(crate) mean: f64,
+    #[serde(with = "bits")]
     pub(crate) square: f64,
+}
+
+/// Floats in snapshots as their bits: text can cost the last digit, and a restored baseline must
+/// give the same scores.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
+}
+
+/// As exact as is of use to a reader, and short enough to survive being written as text.
+pub(crate) fn rounded(x: f64) -> f64 {
+    (x * 1e4).round() / 1e4
 }
 
 impl Moments {

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! Words in a summary: `{kind}` and `{entity}`, `{age}` since the entity was first seen, `{n}`
-//! events before; first_seen: `{pair}`, `{distinct}` pairs before; rate: `{number}` of events in
-//! the `{window}`, usual `{mean}`, `{low}` and `{high}`.
+//! number of events before; first_seen: `{pair}`, `{distinct}` number of pairs before; rate:
+//! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and `{high}`.
 
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub(crate) struct Thresholds {
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,
+    /// first_seen: other entities of the group known before one without history is judged by it.
+    pub(crate) min_peers: u64,
     /// rate: events in a window below which nothing is said.
     pub(crate) min_count: u64,
     /// rate: complete windows of all entities of the group before anyone is judged.
@@ -52,6 +54,7 @@ impl Default for Thresholds {
         Thresholds {
             min_score: None,
             min_events: 50,
+            min_peers: 3,
             min_count: 10,
             min_windows: 20,
             max_entities: 50_000,

@@ -18,6 +18,7 @@ use super::config::DetectorConfig;
 use super::keys::{AllOf, FirstOf};
 use super::{Detector, Observed};
 use crate::alert::grouped;
+use crate::calibrate::rounded;
 use crate::cells::mix;
 use crate::entity::Entity;
 use crate::finding::Finding;
@@ -35,6 +36,8 @@ struct Habits {
     once: u64,
     /// Different pairs.
     distinct: u64,
+    /// Of a group: entities.
+    entities: u64,
     /// Event time of the first event.
     first_ns: i64,
     /// Sequence number of the last event: order of forgetting.
@@ -151,7 +154,8 @@ impl FirstSeen {
         if own.n >= enough {
             return Some(own.unseen());
         }
-        if group.n < enough {
+        let others = group.entities.saturating_sub(u64::from(own.n > 0));
+        if group.n < enough || others < self.config.thresholds.min_peers {
             return None;
         }
         let known = own.n as f64;
@@ -212,7 +216,7 @@ impl FirstSeen {
             .join(", ");
         let template = config.summary.as_deref().unwrap_or(
             "First time in {age} that {kind} {entity} was seen with {pair}: \
-             {n} before, {distinct} different",
+             {n} events before, {distinct} different",
         );
         let age = if own.n == 0 {
             "the time it is known".to_owned()
@@ -221,7 +225,7 @@ impl FirstSeen {
         };
         let summary = template
             .replace("{age}", &age)
-            .replace("{n}", &crate::alert::counted(own.n))
+            .replace("{n}", &grouped(own.n))
             .replace("{distinct}", &grouped(own.distinct))
             .replace("{kind}", &config.kind)
             .replace("{entity}", &value)
@@ -233,11 +237,11 @@ impl FirstSeen {
             seq,
             time_ns,
             since_ns: time_ns,
-            score,
+            score: rounded(score),
             summary,
             baseline: json!({
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
-                "group_events": group.n, "group_pairs_seen_once": group.once,
+                "group_events": group.n, "group_entities": group.entities, "group_pairs_seen_once": group.once,
                 "learning": own.n < config.thresholds.min_events,
             }),
             source: Arc::clone(&config.source),

@@ -21,7 +21,7 @@ use super::config::DetectorConfig;
 use super::keys::FirstOf;
 use super::{Detector, Observed};
 use crate::alert::grouped;
-use crate::calibrate::{Counts, Moments};
+use crate::calibrate::{Counts, Moments, rounded};
 use crate::entity::Entity;
 use crate::finding::Finding;
 use crate::sigma::run::span_words;
@@ -274,13 +274,11 @@ impl Rate {
             .round() as u64;
         let high = counts.quantile(2.0).saturating_sub(1);
         let window = span_words(u64::try_from(config.window_ns / 1_000_000_000).unwrap_or(0));
-        let template = config
-            .summary
-            .as_deref()
-            .unwrap_or("{number} in {window} by {kind} {entity}, usual is {mean} ({low}-{high})");
+        let template = config.summary.as_deref().unwrap_or(
+            "{number} events in {window} by {kind} {entity}, usual is {mean} ({low}-{high})",
+        );
         let summary = template
-            .replace("{number}", &crate::alert::counted(open.count))
-            .replace("{n}", &crate::alert::counted(open.count))
+            .replace("{number}", &grouped(open.count))
             .replace("{window}", &window)
             .replace("{mean}", &number(counts.mean))
             .replace("{low}", &grouped(low))
@@ -294,10 +292,10 @@ impl Rate {
             seq,
             time_ns,
             since_ns: open.first_ns,
-            score: counts.score(open.count),
+            score: rounded(counts.score(open.count)),
             summary,
             baseline: json!({
-                "count": open.count, "window": window, "mean": counts.mean,
+                "count": open.count, "window": window, "mean": rounded(counts.mean),
                 "low": low, "high": high, "windows": own_windows,
                 "learning": own_windows < config.thresholds.min_windows,
             }),
