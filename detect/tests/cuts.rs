@@ -122,11 +122,13 @@ fn events(steps: &[Step]) -> Vec<Value> {
     steps.iter().map(one).collect()
 }
 
-/// The alerts at the end, by id, of the stream cut at `cuts`; saved and restored at every second.
+/// The alerts at the end, by id, of the stream cut at `cuts`; saved and
+/// restored now and then.
 fn run(rules: &Arc<RuleSet>, events: &[Value], cuts: &[usize]) -> BTreeMap<String, Alert> {
     let mut engine = Engine::new(Arc::clone(rules), EngineConfig::default());
     let mut alerts = BTreeMap::new();
     let mut at = 0;
+    let save_every = if cuts.len() < 20 { 2 } else { 16 };
     let ends = cuts.iter().copied().chain([events.len()]);
     for (i, end) in ends.enumerate() {
         let end = end.clamp(at, events.len());
@@ -135,7 +137,7 @@ fn run(rules: &Arc<RuleSet>, events: &[Value], cuts: &[usize]) -> BTreeMap<Strin
             alerts.insert(change.alert.id.clone(), change.alert);
         }
         at = end;
-        if i % 2 == 1 {
+        if i % save_every == 1 {
             let saved = engine.save();
             engine = Engine::new(Arc::clone(rules), EngineConfig::default());
             engine.restore(&saved).unwrap();

@@ -168,16 +168,11 @@ impl FirstSeen {
     }
 
     fn learn(&mut self, entity: u64, group: u64, sighting: Sighting, time_ns: i64, seq: u64) {
-        self.state
-            .groups
-            .entry(group)
-            .or_default()
-            .learn(sighting, time_ns, seq);
-        self.state
-            .entities
-            .entry(entity)
-            .or_default()
-            .learn(sighting, time_ns, seq);
+        let own = self.state.entities.entry(entity).or_default();
+        let of_group = self.state.groups.entry(group).or_default();
+        of_group.entities += u64::from(own.n == 0);
+        own.learn(sighting, time_ns, seq);
+        of_group.learn(sighting, time_ns, seq);
         let limit = self.config.thresholds.max_entities.max(10);
         if self.state.entities.len() > limit {
             let mut ages: Vec<u64> = self.state.entities.values().map(|h| h.touched).collect();
