@@ -102,3 +102,15 @@ impl From<tantivy::TantivyError> for StoreError {
         StoreError::Corrupt(format!("index: {error}"))
     }
 }
+
+impl From<crate::log::LogError> for StoreError {
+    fn from(error: crate::log::LogError) -> Self {
+        StoreError::Log(error.to_string())
+    }
+}
+
+impl From<crate::meta::MetaError> for StoreError {
+    fn from(error: crate::meta::MetaError) -> Self {
+        StoreError::Meta(error.to_string())
+    }
+}

@@ -7,19 +7,32 @@
 //! ```
 //!
 //! - [`log`] is the truth; everything else can be made again from it until it is sealed.
-//! - Readers work on a [`view::View`]: an immutable picture of memory and segments, so that
+//! - Readers work on a `View`: an immutable picture of memory and segments, so that
 //!   they never wait for a writer and never see a row twice or not at all.
 //! - What a query means is `Query::matches` alone. Indexes, bloom filters and statistics only
 //!   leave out what cannot match.
 //!
 //! It knows nothing of HTTP, of rules or of detectors.
 
+mod commit;
 mod config;
 mod error;
+mod export;
+mod flat;
 pub mod log;
+mod memtable;
 pub mod meta;
+mod open;
+mod query;
+mod retention;
+mod seal;
 mod search;
+mod segment;
+mod shared;
 mod status;
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -29,15 +42,19 @@ pub use search::{
 };
 pub use status::{DamagedSegment, Refusals, StoreStatus};
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::Stream;
 use tokio::sync::{broadcast, watch};
-use watchfire_event::{
-    CommitError, DeadLetter, EventBatch, EventLog, Key, Query, Record, TimeRange,
-};
+use tokio::task::JoinHandle;
+use watchfire_event::{EventBatch, Query, Record, TimeRange};
+
+use log::dead::StoredLetter;
+use meta::Meta;
+use shared::{Shared, lock};
 
 /// Turns logged lines back into a batch with the same columns as when they were new.
 pub type Rebuild = Arc<dyn Fn(&[Record]) -> EventBatch + Send + Sync>;
@@ -53,82 +70,118 @@ pub struct SqlRows {
 /// The store. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct Store {
-    head: watch::Sender<u64>,
-    tail: broadcast::Sender<EventBatch>,
+    shared: Arc<Shared>,
+    sealing: Arc<Sealing>,
 }
 
-/// Skeleton answer until the parts land.
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::Internal("not built yet".into()))
+/// Ends the sealing task with the last handle of the store.
+struct Sealing {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Sealing {
+    fn drop(&mut self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
 }
 
 impl Store {
     /// Opens the folder (made when missing): locks it, loads the list of segments, rebuilds the
-    /// rows in memory from the log, starts the sealing thread.
+    /// rows in memory from the log, starts sealing.
     ///
     /// # Errors
     /// When the folder is locked, cannot be read or written, or holds damage beyond a segment.
-    pub async fn open(_config: StoreConfig, _rebuild: Rebuild) -> Result<Store, StoreError> {
+    pub async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Store, StoreError> {
+        let shared = Arc::new(open::open(config, rebuild).await?);
+        let task = tokio::spawn(seal::run(shared.clone()));
+        let sealing = Sealing {
+            shared: shared.clone(),
+            task: Mutex::new(Some(task)),
+        };
         Ok(Store {
-            head: watch::Sender::new(0),
-            tail: broadcast::Sender::new(64),
+            shared,
+            sealing: Arc::new(sealing),
         })
+    }
+
+    /// The metadata store.
+    pub fn meta(&self) -> &Meta {
+        &self.shared.meta
     }
 
     /// Last committed sequence number; 0 when nothing was ever committed.
     pub fn head(&self) -> u64 {
-        *self.head.borrow()
+        *self.shared.head.borrow()
     }
 
     /// Follows [`Self::head`].
     pub fn watch_head(&self) -> watch::Receiver<u64> {
-        self.head.subscribe()
+        self.shared.head.subscribe()
     }
 
     /// Batches after `after` in order, up to about `max_rows` rows, from memory where they are
-    /// there and else from the log. Empty at the head.
+    /// there and else from the log. Empty at the head. Blocks on the disk in the second case.
     ///
     /// # Errors
-    /// When the log cannot be read or no longer has those rows.
-    pub fn read_after(&self, _after: u64, _max_rows: usize) -> Result<Vec<EventBatch>, StoreError> {
-        not_yet()
+    /// When the log cannot be read.
+    pub fn read_after(&self, after: u64, max_rows: usize) -> Result<Vec<EventBatch>, StoreError> {
+        if after >= self.head() {
+            return Ok(Vec::new());
+        }
+        if let Some(batches) = self.shared.view.get().read_after(after, max_rows) {
+            return Ok(batches);
+        }
+        let records = self.shared.log.read_from(after, max_rows)?;
+        open::rebuild_rows(records, after, &self.shared.rebuild)
     }
 
     /// Up to where detection no longer needs the log.
     pub fn detect_position(&self) -> u64 {
-        0
+        self.shared.detect.load(Ordering::Acquire)
     }
 
     /// Tells that detection no longer needs the log up to `seq`.
-    pub fn set_detect_position(&self, _seq: u64) {}
+    pub fn set_detect_position(&self, seq: u64) {
+        self.shared.detect.fetch_max(seq, Ordering::AcqRel);
+        self.shared.view.forget_passed(seq);
+    }
 
     /// Every batch as it is committed. A receiver that lags misses batches and is told so.
     pub fn tail(&self) -> broadcast::Receiver<EventBatch> {
-        self.tail.subscribe()
+        self.shared.tail.subscribe()
     }
 
     /// A page of events that match.
     ///
     /// # Errors
-    /// `query_limit`, `invalid_cursor`, or a failure to read.
-    pub async fn search(&self, _request: SearchRequest) -> Result<SearchPage, StoreError> {
-        not_yet()
+    /// `query_limit`, or a failure to read.
+    pub async fn search(&self, request: SearchRequest) -> Result<SearchPage, StoreError> {
+        query::run(&self.shared, "search", move |view, job, cache| {
+            search::search(view, &request, job, cache)
+        })
+        .await
     }
 
-    /// Counts matching events over time in `buckets` equal buckets, at most [`MAX_BUCKETS`],
-    /// over the part of `range` that has data; `by` splits each bucket by the most frequent
-    /// values of a field.
+    /// Counts matching events over time in at most `buckets` (up to [`MAX_BUCKETS`]) equal
+    /// buckets over the part of `range` that has data; `by` splits each bucket by the most
+    /// frequent values of a field.
     ///
     /// # Errors
     /// `query_limit`, `invalid_request`, or a failure to read.
     pub async fn histogram(
         &self,
-        _query: Query,
-        _range: TimeRange,
-        _buckets: usize,
-        _by: Option<String>,
+        query: Query,
+        range: TimeRange,
+        buckets: usize,
+        by: Option<String>,
     ) -> Result<Histogram, StoreError> {
-        not_yet()
+        query::run(&self.shared, "histogram", move |view, job, cache| {
+            let by = by.as_deref();
+            search::histogram(view, (&query, &range), (buckets, by), job, cache)
+        })
+        .await
     }
 
     /// The `top` most frequent values of each field among matching events.
@@ -137,28 +190,34 @@ impl Store {
     /// `query_limit`, `invalid_request`, or a failure to read.
     pub async fn facets(
         &self,
-        _query: Query,
-        _range: TimeRange,
-        _fields: Vec<String>,
-        _top: usize,
+        query: Query,
+        range: TimeRange,
+        fields: Vec<String>,
+        top: usize,
     ) -> Result<Vec<Facet>, StoreError> {
-        not_yet()
+        query::run(&self.shared, "facets", move |view, job, cache| {
+            search::facets(view, (&query, &range), (&fields, top), job, cache)
+        })
+        .await
     }
 
     /// Every field of the stored events, by name.
     ///
     /// # Errors
-    /// A failure to read.
+    /// `query_limit` when too many queries run at once.
     pub async fn fields(&self) -> Result<Vec<FieldInfo>, StoreError> {
-        not_yet()
+        query::run(&self.shared, "fields", |view, _, _| {
+            Ok(search::fields(view))
+        })
+        .await
     }
 
     /// Runs a read-only SQL query over the table `events`.
     ///
     /// # Errors
     /// `sql_error` for wrong SQL, `query_limit` here or later in the stream.
-    pub async fn sql(&self, _sql: &str, _limits: SqlLimits) -> Result<SqlRows, StoreError> {
-        not_yet()
+    pub async fn sql(&self, sql: &str, limits: SqlLimits) -> Result<SqlRows, StoreError> {
+        table::sql(&self.shared, sql, limits).await
     }
 
     /// Matching events, oldest segment first, in constant memory.
@@ -167,10 +226,10 @@ impl Store {
     /// A failure to read, here or later in the stream.
     pub async fn export_events(
         &self,
-        _query: Query,
-        _range: TimeRange,
+        query: Query,
+        range: TimeRange,
     ) -> Result<impl Stream<Item = Result<EventBatch, StoreError>> + Send + use<>, StoreError> {
-        Ok(futures::stream::empty())
+        Ok(export::events(self.shared.clone(), query, range))
     }
 
     /// Matching events as one flat table, a column a field, for CSV and Parquet.
@@ -179,33 +238,41 @@ impl Store {
     /// A failure to read, here or later in the stream.
     pub async fn export_records(
         &self,
-        _query: Query,
-        _range: TimeRange,
+        query: Query,
+        range: TimeRange,
     ) -> Result<SendableRecordBatchStream, StoreError> {
-        not_yet()
+        Ok(export::records(self.shared.clone(), query, range))
+    }
+
+    /// Refused lines, newest first, from before the one of id `before`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn list_dead_letters(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<StoredLetter>, StoreError> {
+        Ok(self.shared.dead.list(before, limit)?)
     }
 
     /// What there is to tell about the store.
     pub fn status(&self) -> StoreStatus {
-        StoreStatus::default()
+        self.shared.status()
     }
 
-    /// Stops taking events, waits for the sealing thread, releases the folder.
-    pub async fn close(self) {}
-}
-
-impl EventLog for Store {
-    fn commit(&self, _batch: EventBatch, _records: &[Record]) -> Result<u64, CommitError> {
-        Err(CommitError::Draining)
+    /// Stops taking events, lets a seal under way finish, releases the folder. What is not in a
+    /// segment is in the log and comes back at the next start.
+    pub async fn close(self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+        let task = lock(&self.sealing.task).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the sealing task failed");
+        }
+        self.shared.meta.close().await;
+        drop(lock(&self.shared.lock).take());
     }
-
-    fn admit(&self) -> Result<(), CommitError> {
-        Err(CommitError::Draining)
-    }
-
-    fn seen(&self, _key: &Key) -> bool {
-        false
-    }
-
-    fn dead_letters(&self, _letters: Vec<DeadLetter>) {}
 }

@@ -1,6 +1,10 @@
 //! What the store tells about itself.
 
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
+
+use crate::shared::{Shared, lock};
 
 /// A picture of the store at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -59,4 +63,41 @@ pub struct Refusals {
     pub disk_reserve: u64,
     /// The log could not write.
     pub log_failed: u64,
+}
+
+impl Shared {
+    pub(crate) fn status(&self) -> StoreStatus {
+        let view = self.view.get();
+        let head = *self.head.borrow();
+        let memory_rows = view.memory_rows() as u64;
+        let sealed_rows: u64 = view.segments.iter().map(|s| s.info.rows).sum();
+        let oldest_sealed = view.segments.iter().map(|s| s.info.min_received_ns).min();
+        let oldest = oldest_sealed
+            .into_iter()
+            .chain(view.oldest_in_memory_ns())
+            .min();
+        let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        StoreStatus {
+            head,
+            store: head,
+            sealed: self.sealed.load(Ordering::Acquire),
+            detect: self.detect.load(Ordering::Acquire),
+            log_bytes: self.log.bytes(),
+            log_files: self.log.files() as u64,
+            memory_rows,
+            memory_bytes: view.memory_bytes() as u64,
+            segments: view.segments.len() as u64,
+            rows: memory_rows + sealed_rows,
+            segment_bytes: view.segments.iter().map(|s| s.info.bytes()).sum(),
+            disk_free_bytes: self.reserve.free_bytes(),
+            damaged_segments: lock(&self.damaged).clone(),
+            refused: Refusals {
+                overloaded: count(&self.refused.overloaded),
+                disk_reserve: count(&self.refused.disk_reserve),
+                log_failed: count(&self.refused.log_failed),
+            },
+            oldest_received_ns: oldest,
+            log_failed: self.log_failed.load(Ordering::Acquire),
+        }
+    }
 }

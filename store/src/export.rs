@@ -1,0 +1,169 @@
+//! Reading many events in constant memory: oldest segment first, a few thousand rows at a time.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc::{Sender, channel};
+use watchfire_event::{EventBatch, Query, TimeRange};
+
+use crate::StoreError;
+use crate::flat;
+use crate::memtable::View;
+use crate::search::{MatchCache, Source, matching, sources};
+use crate::segment::Rows;
+use crate::shared::Shared;
+
+/// Rows handed on at a time.
+const BATCH_ROWS: usize = 8_192;
+/// Batches that wait for a slow reader.
+const QUEUE: usize = 2;
+
+/// What to read of a view.
+pub(crate) struct Reading {
+    pub view: Arc<View>,
+    pub query: Query,
+    pub range: TimeRange,
+    /// Fields to read by name; `None` is all.
+    pub fields: Option<Vec<String>>,
+}
+
+impl Reading {
+    /// Calls `take` with every batch of matching rows until it says stop.
+    pub fn run(
+        &self,
+        cache: &MatchCache,
+        mut take: impl FnMut(EventBatch) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for source in sources(&self.view, &self.range) {
+            let rows = matching(&source, &self.query, &self.range, cache)?;
+            if rows != Rows::None && !self.read(&source, &rows, &mut take)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the chosen rows of a source. False when `take` said stop.
+    fn read(
+        &self,
+        source: &Source,
+        rows: &Rows,
+        take: &mut impl FnMut(EventBatch) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let keep = |stored: &str| match &self.fields {
+            Some(fields) => crate::segment::is_named(stored, fields),
+            None => true,
+        };
+        match source {
+            Source::Segment(segment) => {
+                for record in segment.record_batches(keep, rows, BATCH_ROWS)? {
+                    if !take(EventBatch::from_record_batch(&record?)?)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Source::Memory(_) => {
+                let batch = source.read(keep, rows)?;
+                for start in (0..batch.rows()).step_by(BATCH_ROWS) {
+                    if !take(batch.slice(start, BATCH_ROWS))? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Matching events as they come off the disk. Ends with the first error.
+pub(crate) fn events(
+    shared: Arc<Shared>,
+    query: Query,
+    range: TimeRange,
+) -> impl Stream<Item = Result<EventBatch, StoreError>> + Send + use<> {
+    let reading = Reading {
+        view: shared.view.get(),
+        query,
+        range,
+        fields: None,
+    };
+    stream(shared, reading, Ok)
+}
+
+/// Matching events as a flat table.
+pub(crate) fn records(
+    shared: Arc<Shared>,
+    query: Query,
+    range: TimeRange,
+) -> SendableRecordBatchStream {
+    let view = shared.view.get();
+    let schema = flat::schema(&view);
+    let reading = Reading {
+        view,
+        query,
+        range,
+        fields: None,
+    };
+    flat_stream(shared, reading, schema)
+}
+
+/// The rows of a reading in the form of `schema`.
+pub(crate) fn flat_stream(
+    shared: Arc<Shared>,
+    reading: Reading,
+    schema: SchemaRef,
+) -> SendableRecordBatchStream {
+    let form = schema.clone();
+    let rows = stream(shared, reading, move |batch| flat::flatten(&batch, &form))
+        .map(|batch| batch.map_err(|e| DataFusionError::External(Box::new(e))));
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// Reads on a blocking thread, which stops when the stream is dropped.
+fn stream<T, F>(
+    shared: Arc<Shared>,
+    reading: Reading,
+    form: F,
+) -> impl Stream<Item = Result<T, StoreError>> + Send + use<T, F>
+where
+    T: Send + 'static,
+    F: Fn(EventBatch) -> Result<T, StoreError> + Send + 'static,
+{
+    let (sender, mut receiver) = channel(QUEUE);
+    drop(tokio::task::spawn_blocking(move || {
+        produce(&shared, &reading, form, &sender)
+    }));
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+fn produce<T>(
+    shared: &Shared,
+    reading: &Reading,
+    form: impl Fn(EventBatch) -> Result<T, StoreError>,
+    sender: &Sender<Result<T, StoreError>>,
+) {
+    let sent = reading.run(&shared.cache, |batch| {
+        let item = form(batch)?;
+        Ok(sender.blocking_send(Ok(item)).is_ok())
+    });
+    if let Err(error) = sent {
+        // The reader may have gone, and then nobody wants to know.
+        let _ = sender.blocking_send(Err(error));
+    }
+}
+
+/// Collects a flat stream; for tests.
+#[cfg(test)]
+pub(crate) async fn collect(
+    mut rows: SendableRecordBatchStream,
+) -> Result<Vec<arrow::array::RecordBatch>, StoreError> {
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await {
+        batches.push(batch?);
+    }
+    Ok(batches)
+}

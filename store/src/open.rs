@@ -1,0 +1,259 @@
+//! Opening the store: the manifest names the segments, the log gives back the rest.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use watchfire_event::{EventBatch, Record};
+
+use crate::log::dead::DeadLetters;
+use crate::log::dedup::Dedup;
+use crate::log::disk::Reserve;
+use crate::log::{LockFile, Log, LogConfig, LogError, Recovered};
+use crate::memtable::{CurrentView, MemoryBatch, View};
+use crate::meta::{Meta, SegmentRow};
+use crate::search::MatchCache;
+use crate::segment::{Segment, Segments};
+use crate::shared::{QUERIES, Shared, TAIL_BATCHES, UnsealedKeys, now_ns, segments_dir};
+use crate::{DamagedSegment, Rebuild, StoreConfig, StoreError};
+
+/// How long to wait for another holder of the folder, such as a process that is stopping.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// Rows rebuilt from the log at a time.
+const REPLAY_ROWS: usize = 32_768;
+/// Bytes of refused lines kept.
+const DEAD_LETTER_BYTES: u64 = 256 << 20;
+/// Keys are remembered this long, nanoseconds (24 h).
+const KEY_AGE_NS: i64 = 24 * 3_600 * 1_000_000_000;
+
+/// Opens everything and brings back exactly the acknowledged events.
+pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared, StoreError> {
+    let dir = config.data_dir.clone();
+    make_private(&segments_dir(&dir))?;
+    let lock = acquire(&dir.join("lock")).await?;
+    let meta = Meta::open(&dir).await?;
+    let rows = meta.segments().await?;
+    let position = meta.store_position().await?;
+    let detection = meta.load_detection().await?.map_or(0, |d| d.position);
+    let keys = meta
+        .recent_keys(now_ns().saturating_sub(KEY_AGE_NS))
+        .await?;
+    let blocking = move || {
+        let (segments, damaged) = open_segments(&dir, &rows)?;
+        let floor_seq = position.max(detection);
+        let log_config = LogConfig {
+            file_bytes: config.log_file_bytes,
+            floor_seq,
+        };
+        let (log, recovered) = Log::open(&dir.join("log"), log_config)?;
+        tell_recovery(&recovered);
+        let replayed = replay(&log, position, &rebuild)?;
+        let mut dedup = Dedup::load(keys);
+        for (_, key, received_ns) in &replayed.keys {
+            dedup.insert(*key, *received_ns);
+        }
+        let mut unsealed = UnsealedKeys::default();
+        replayed
+            .keys
+            .iter()
+            .for_each(|(last, key, ns)| unsealed.push(*last, *key, *ns));
+        let memory = replayed
+            .batches
+            .into_iter()
+            .map(|b| Arc::new(MemoryBatch::new(b)));
+        let view = View {
+            memory: memory.collect(),
+            segments,
+            passed: Vec::new(),
+        };
+        let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
+            .map_err(StoreError::io("asking for free disk space"))?;
+        Ok(Shared {
+            dead: DeadLetters::open(&dir.join("dead-letters"), DEAD_LETTER_BYTES)?,
+            reserve,
+            view: CurrentView::new(view),
+            cache: MatchCache::default(),
+            commits: Default::default(),
+            dedup: dedup.into(),
+            unsealed_keys: unsealed.into(),
+            head: watch::Sender::new(log.head().max(floor_seq)),
+            tail: broadcast::Sender::new(TAIL_BATCHES),
+            sealed: AtomicU64::new(position),
+            detect: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            log_failed: AtomicBool::new(false),
+            refused: Default::default(),
+            damaged: damaged.into(),
+            seals: Default::default(),
+            wake: Notify::new(),
+            queries: Arc::new(Semaphore::new(QUERIES)),
+            lock: Some(lock).into(),
+            config,
+            rebuild,
+            meta,
+            log,
+        })
+    };
+    let joined = tokio::task::spawn_blocking(blocking).await;
+    joined.map_err(|e| StoreError::Internal(format!("opening the store: {e}")))?
+}
+
+fn make_private(dir: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let context = format!("making {}", dir.display());
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(StoreError::io(context))
+}
+
+async fn acquire(path: &Path) -> Result<LockFile, StoreError> {
+    let started = Instant::now();
+    loop {
+        match LockFile::acquire(path) {
+            Err(LogError::Locked { .. }) if started.elapsed() < LOCK_WAIT => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(LogError::Locked { path }) => {
+                return Err(StoreError::Locked(path.display().to_string()));
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Opens the segments of the manifest, leaves damaged ones out, and removes folders that a crash
+/// left behind.
+fn open_segments(
+    data_dir: &Path,
+    rows: &[SegmentRow],
+) -> Result<(Segments, Vec<DamagedSegment>), StoreError> {
+    let dir = segments_dir(data_dir);
+    let listed: HashSet<&str> = rows.iter().map(|r| r.id.as_str()).collect();
+    let context = || format!("listing {}", dir.display());
+    for entry in fs::read_dir(&dir).map_err(StoreError::io(context()))? {
+        let entry = entry.map_err(StoreError::io(context()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !listed.contains(name.as_str()) {
+            tracing::info!(folder = %name, "removing a segment folder that is not in use");
+            fs::remove_dir_all(entry.path()).map_err(StoreError::io(context()))?;
+        }
+    }
+    let (mut segments, mut damaged) = (Vec::new(), Vec::new());
+    for row in rows {
+        match Segment::open(&dir.join(&row.id)).and_then(|s| check(s, row)) {
+            Ok(segment) => segments.push(Arc::new(segment)),
+            Err(error) => {
+                tracing::error!(segment = %row.id, rows = row.rows, %error, "damaged segment");
+                damaged.push(DamagedSegment {
+                    id: row.id.clone(),
+                    rows: row.rows,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    Ok((segments, damaged))
+}
+
+/// Is the segment the one of the manifest?
+fn check(segment: Segment, row: &SegmentRow) -> Result<Segment, StoreError> {
+    let info = &segment.info;
+    let same = info.id == row.id
+        && info.rows == row.rows
+        && info.first_seq == row.first_seq
+        && info.last_seq == row.last_seq;
+    match same {
+        true => Ok(segment),
+        false => Err(StoreError::Corrupt(
+            "the folder does not hold this segment".into(),
+        )),
+    }
+}
+
+fn tell_recovery(recovered: &Recovered) {
+    if recovered.damage.is_empty() {
+        tracing::info!(head = recovered.head, "log opened");
+    } else {
+        tracing::error!(
+            head = recovered.head,
+            damage = ?recovered.damage,
+            "the log is damaged; the rest of it is in use"
+        );
+    }
+}
+
+#[derive(Default)]
+struct Replayed {
+    batches: Vec<EventBatch>,
+    /// Key, with the last sequence number of its record and its time of receipt.
+    keys: Vec<(u64, watchfire_event::Key, i64)>,
+}
+
+/// Rebuilds every row after `position`.
+fn replay(log: &Log, position: u64, rebuild: &Rebuild) -> Result<Replayed, StoreError> {
+    let mut replayed = Replayed::default();
+    let mut after = position;
+    loop {
+        let records = log.read_from(after, REPLAY_ROWS)?;
+        let Some((first, last_record)) = records.last() else {
+            break;
+        };
+        after = first + u64::from(last_record.rows) - 1;
+        for (first, record) in &records {
+            let last = first + u64::from(record.rows) - 1;
+            let keys = record
+                .keys
+                .iter()
+                .map(|key| (last, *key, record.received_ns));
+            replayed.keys.extend(keys);
+        }
+        replayed
+            .batches
+            .extend(rebuild_rows(records, position, rebuild)?);
+    }
+    Ok(replayed)
+}
+
+/// The rows after `after` of records as read from the log: one batch a run of records without
+/// a gap between them.
+pub(crate) fn rebuild_rows(
+    records: Vec<(u64, Record)>,
+    after: u64,
+    rebuild: &Rebuild,
+) -> Result<Vec<EventBatch>, StoreError> {
+    let mut runs: Vec<(u64, u64, Vec<Record>)> = Vec::new();
+    for (first, record) in records {
+        let end = first + u64::from(record.rows);
+        match runs.last_mut() {
+            Some((_, next, run)) if *next == first => {
+                *next = end;
+                run.push(record);
+            }
+            _ => runs.push((first, end, vec![record])),
+        }
+    }
+    let mut batches = Vec::new();
+    for (first, end, run) in runs {
+        let batch = rebuild(&run);
+        if batch.rows() as u64 != end - first {
+            return Err(StoreError::Corrupt(format!(
+                "{} rows rebuilt from {} logged lines at {first}",
+                batch.rows(),
+                end - first
+            )));
+        }
+        let batch = batch.with_first_seq(first);
+        let known = after.saturating_add(1).saturating_sub(first) as usize;
+        if known < batch.rows() {
+            let rest = batch.rows() - known;
+            batches.push(batch.slice(known, rest));
+        }
+    }
+    Ok(batches)
+}

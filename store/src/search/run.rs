@@ -1,0 +1,310 @@
+//! A page of hits: match every source, pick the rows that come first, read only those.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use watchfire_event::{EventBatch, TimeRange};
+
+use super::cache::MatchCache;
+use super::job::Job;
+use super::matching::{Source, matching, sources};
+use super::{Cursor, Hit, MAX_PAGE, Order, SearchPage, SearchRequest};
+use crate::StoreError;
+use crate::memtable::View;
+use crate::segment::Rows;
+
+/// After this long the rest is only looked at when it can change the page; `total` is then a
+/// lower bound.
+const COUNT_TIME: Duration = Duration::from_secs(3);
+/// Sources matched between two looks at the clock.
+const WAVE: usize = 8;
+
+/// A row that may be on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Candidate {
+    at: Cursor,
+    source: usize,
+    row: usize,
+}
+
+/// Answers a search over a view.
+///
+/// # Errors
+/// `query_limit`, or a failure to read.
+pub(crate) fn search(
+    view: &View,
+    request: &SearchRequest,
+    job: &Job,
+    cache: &MatchCache,
+) -> Result<SearchPage, StoreError> {
+    if request.limit > MAX_PAGE {
+        return Err(StoreError::QueryLimit(format!(
+            "a page has at most {MAX_PAGE} hits"
+        )));
+    }
+    let mut page = Page::new(request);
+    let mut sources = sources(view, &request.range);
+    sources.sort_by_key(|s| page.distance(s));
+    let mut exact = true;
+    for (wave, some) in sources.chunks(WAVE).enumerate() {
+        if job.elapsed() > COUNT_TIME && some.iter().all(|s| !page.can_change(s)) {
+            exact = false;
+            break;
+        }
+        let found = job.on_threads(some, |source| {
+            let rows = matching(source, &request.query, &request.range, cache)?;
+            let first = first_rows(source, &rows, request)?;
+            Ok((rows.count(source.rows()), first))
+        })?;
+        for (i, (count, first)) in found.into_iter().enumerate() {
+            let source = wave * WAVE + i;
+            page.searched += some.get(i).map_or(0, Source::rows) as u64;
+            page.add(source, count, first);
+        }
+    }
+    let more = page.candidates.len() > request.limit;
+    page.candidates.truncate(request.limit);
+    let cursor = page.candidates.last().map(|c| c.at).filter(|_| more);
+    let hits = read_hits(&sources, &page.candidates, job)?;
+    Ok(SearchPage {
+        hits,
+        total: page.total,
+        total_is_exact: exact,
+        cursor,
+        searched: page.searched,
+    })
+}
+
+/// The page while it is being found.
+struct Page<'a> {
+    request: &'a SearchRequest,
+    /// In page order, one more than the limit, which tells whether there is a next page.
+    candidates: Vec<Candidate>,
+    total: u64,
+    searched: u64,
+}
+
+impl<'a> Page<'a> {
+    fn new(request: &'a SearchRequest) -> Self {
+        Page {
+            request,
+            candidates: Vec::new(),
+            total: 0,
+            searched: 0,
+        }
+    }
+
+    /// Sources in the order in which they can fill the page.
+    fn distance(&self, source: &Source) -> i64 {
+        let (first, last) = source.times();
+        match self.request.order {
+            // Bitwise not reverses the order without overflow.
+            Order::NewestFirst => !last,
+            Order::OldestFirst => first,
+        }
+    }
+
+    /// Can a row of the source come before the last candidate?
+    fn can_change(&self, source: &Source) -> bool {
+        let (first, last) = source.times();
+        match self.candidates.last() {
+            Some(worst) if self.candidates.len() > self.request.limit => match self.request.order {
+                Order::NewestFirst => last >= worst.at.time_ns,
+                Order::OldestFirst => first <= worst.at.time_ns,
+            },
+            _ => true,
+        }
+    }
+
+    fn add(&mut self, source: usize, count: usize, first: Vec<(Cursor, usize)>) {
+        self.total += count as u64;
+        let new = first
+            .into_iter()
+            .map(|(at, row)| Candidate { at, source, row });
+        self.candidates.extend(new);
+        let order = self.request.order;
+        self.candidates.sort_by(|a, b| compare(order, &a.at, &b.at));
+        self.candidates.truncate(self.request.limit + 1);
+    }
+}
+
+fn compare(order: Order, a: &Cursor, b: &Cursor) -> Ordering {
+    match order {
+        Order::NewestFirst => b.cmp(a),
+        Order::OldestFirst => a.cmp(b),
+    }
+}
+
+/// The first `limit + 1` of the matching rows of a source, in page order, past the cursor.
+fn first_rows(
+    source: &Source,
+    rows: &Rows,
+    request: &SearchRequest,
+) -> Result<Vec<(Cursor, usize)>, StoreError> {
+    if *rows == Rows::None || request.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let wanted = request.limit + 1;
+    let (first, last) = source.times();
+    let cut = match (request.cursor, request.order) {
+        (None, _) => false,
+        (Some(c), Order::NewestFirst) if first > c.time_ns => return Ok(Vec::new()),
+        (Some(c), Order::OldestFirst) if last < c.time_ns => return Ok(Vec::new()),
+        (Some(c), Order::NewestFirst) => last >= c.time_ns,
+        (Some(c), Order::OldestFirst) => first <= c.time_ns,
+    };
+    let chosen = match source {
+        // A segment is sorted, so the rows of the page are at one end.
+        Source::Segment(_) if !cut => end_of(rows, source.rows(), wanted, request.order),
+        _ => set_rows(rows, source.rows()),
+    };
+    let mut keyed = keys(source, rows, chosen)?;
+    if let Some(cursor) = request.cursor {
+        keyed.retain(|(at, _)| compare(request.order, at, &cursor) == Ordering::Greater);
+    }
+    if keyed.len() > wanted {
+        keyed.select_nth_unstable_by(wanted - 1, |a, b| compare(request.order, &a.0, &b.0));
+        keyed.truncate(wanted);
+    }
+    keyed.sort_by(|a, b| compare(request.order, &a.0, &b.0));
+    Ok(keyed)
+}
+
+fn set_rows(rows: &Rows, total: usize) -> Vec<usize> {
+    match rows {
+        Rows::All => (0..total).collect(),
+        Rows::None => Vec::new(),
+        Rows::Some(mask) => mask.set_indices().collect(),
+    }
+}
+
+/// The last (newest first) or first `wanted` of the rows.
+fn end_of(rows: &Rows, total: usize, wanted: usize, order: Order) -> Vec<usize> {
+    match (rows, order) {
+        (Rows::All, Order::NewestFirst) => (total.saturating_sub(wanted)..total).collect(),
+        (Rows::All, Order::OldestFirst) => (0..total.min(wanted)).collect(),
+        (rows, Order::OldestFirst) => {
+            let mask = rows.to_mask(total);
+            mask.set_indices().take(wanted).collect()
+        }
+        (rows, Order::NewestFirst) => {
+            let mask = rows.to_mask(total);
+            let mut found = Vec::with_capacity(wanted.min(total));
+            let mut row = total;
+            while row > 0 && found.len() < wanted {
+                row -= 1;
+                if mask.value(row) {
+                    found.push(row);
+                }
+            }
+            found.reverse();
+            found
+        }
+    }
+}
+
+/// Event time and sequence number of the chosen rows (rising row numbers).
+fn keys(
+    source: &Source,
+    rows: &Rows,
+    chosen: Vec<usize>,
+) -> Result<Vec<(Cursor, usize)>, StoreError> {
+    let key = |batch: &EventBatch, place: usize| Cursor {
+        time_ns: batch
+            .time()
+            .values()
+            .get(place)
+            .copied()
+            .unwrap_or_default(),
+        seq: batch.seq().values().get(place).copied().unwrap_or_default(),
+    };
+    match source {
+        Source::Memory(memory) => Ok(chosen
+            .into_iter()
+            .map(|row| (key(&memory.batch, row), row))
+            .collect()),
+        Source::Segment(segment) => {
+            let all = *rows == Rows::All && chosen.len() == segment.rows();
+            let wanted = if all {
+                Rows::All
+            } else {
+                mask_of(&chosen, segment.rows())
+            };
+            let batch = segment.read(|name| name == "_seq" || name == "_time", &wanted)?;
+            Ok(chosen
+                .into_iter()
+                .enumerate()
+                .map(|(i, row)| (key(&batch, i), row))
+                .collect())
+        }
+    }
+}
+
+fn mask_of(rows: &[usize], total: usize) -> Rows {
+    let mut mask = arrow::array::BooleanBufferBuilder::new(total);
+    mask.append_n(total, false);
+    for row in rows {
+        mask.set_bit(*row, true);
+    }
+    Rows::of(mask.finish())
+}
+
+/// Reads the candidates in full, each source once.
+fn read_hits(
+    sources: &[Source],
+    candidates: &[Candidate],
+    job: &Job,
+) -> Result<Vec<Hit>, StoreError> {
+    let mut wanted: Vec<(usize, Vec<usize>)> = Vec::new();
+    let mut by_place: Vec<&Candidate> = candidates.iter().collect();
+    by_place.sort_by_key(|c| (c.source, c.row));
+    for candidate in by_place {
+        match wanted.last_mut() {
+            Some((source, rows)) if *source == candidate.source => rows.push(candidate.row),
+            _ => wanted.push((candidate.source, vec![candidate.row])),
+        }
+    }
+    let read = job.on_threads(&wanted, |(source, rows)| {
+        let source = sources
+            .get(*source)
+            .ok_or_else(|| StoreError::Internal("a hit without a source".into()))?;
+        let batch = source.read(|_| true, &mask_of(rows, source.rows()))?;
+        Ok((0..batch.rows())
+            .map(|row| hit(&batch, row))
+            .collect::<Vec<_>>())
+    })?;
+    let mut hits: Vec<Hit> = read.into_iter().flatten().collect();
+    let position: std::collections::HashMap<u64, usize> = candidates
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (c.at.seq, i))
+        .collect();
+    hits.sort_by_key(|hit| position.get(&hit.seq));
+    Ok(hits)
+}
+
+fn hit(batch: &EventBatch, row: usize) -> Hit {
+    Hit {
+        seq: batch.seq().values().get(row).copied().unwrap_or_default(),
+        time_ns: batch.time().values().get(row).copied().unwrap_or_default(),
+        received_ns: batch
+            .received()
+            .values()
+            .get(row)
+            .copied()
+            .unwrap_or_default(),
+        source: batch.source(row).map(|s| s.to_string()),
+        flags: batch.flags(row),
+        event: batch.event_json(row),
+        mapped: batch.mapped_json(row),
+    }
+}
+
+/// The range of event times that the sources have, cut to `range`; none without rows.
+pub(super) fn data_range(sources: &[Source], range: &TimeRange) -> Option<(i64, i64)> {
+    let first = sources.iter().map(|s| s.times().0).min()?;
+    let last = sources.iter().map(|s| s.times().1).max()?;
+    let from = first.max(range.from_ns);
+    let to = last.saturating_add(1).min(range.to_ns);
+    (from < to).then_some((from, to))
+}

@@ -1,0 +1,147 @@
+//! Reading chosen columns of chosen rows of a segment.
+
+use std::fs::File;
+
+use arrow::buffer::BooleanBuffer;
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use watchfire_event::EventBatch;
+
+use super::{EVENTS_FILE, Segment};
+use crate::StoreError;
+
+/// Rows of a segment or of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Rows {
+    /// Every row.
+    All,
+    /// No row.
+    None,
+    /// The rows whose bit is set.
+    Some(BooleanBuffer),
+}
+
+impl Rows {
+    /// Rows in either.
+    pub fn or(self, other: Rows) -> Rows {
+        match (self, other) {
+            (Rows::All, _) | (_, Rows::All) => Rows::All,
+            (Rows::None, rows) | (rows, Rows::None) => rows,
+            (Rows::Some(a), Rows::Some(b)) => Rows::Some(&a | &b),
+        }
+    }
+
+    /// Rows in both.
+    pub fn and(self, other: Rows) -> Rows {
+        match (self, other) {
+            (Rows::None, _) | (_, Rows::None) => Rows::None,
+            (Rows::All, rows) | (rows, Rows::All) => rows,
+            (Rows::Some(a), Rows::Some(b)) => Rows::of(&a & &b),
+        }
+    }
+
+    /// A mask; [`Rows::None`] when no bit is set.
+    pub fn of(mask: BooleanBuffer) -> Rows {
+        if mask.count_set_bits() == 0 {
+            Rows::None
+        } else {
+            Rows::Some(mask)
+        }
+    }
+
+    /// How many of `rows` rows.
+    pub fn count(&self, rows: usize) -> usize {
+        match self {
+            Rows::All => rows,
+            Rows::None => 0,
+            Rows::Some(mask) => mask.count_set_bits(),
+        }
+    }
+
+    /// As a mask over `rows` rows.
+    pub fn to_mask(&self, rows: usize) -> BooleanBuffer {
+        match self {
+            Rows::All => BooleanBuffer::new_set(rows),
+            Rows::None => BooleanBuffer::new_unset(rows),
+            Rows::Some(mask) => mask.clone(),
+        }
+    }
+}
+
+impl Segment {
+    /// Reads the columns whose stored name `keep` takes (the row's own are `_seq`, `_time` and
+    /// `_received`), in row order, as one batch of the chosen rows.
+    pub fn read(&self, keep: impl Fn(&str) -> bool, rows: &Rows) -> Result<EventBatch, StoreError> {
+        let wanted = rows.count(self.rows());
+        let mut reader = self.record_batches(keep, rows, wanted.max(1))?;
+        let record = match reader.next() {
+            Some(record) => record?,
+            None => RecordBatch::new_empty(reader_schema(&reader)),
+        };
+        if record.num_rows() != wanted {
+            return Err(StoreError::Corrupt(format!(
+                "{}: {} of {wanted} rows read",
+                self.info.id,
+                record.num_rows()
+            )));
+        }
+        Ok(EventBatch::from_record_batch(&record)?)
+    }
+
+    /// As [`Self::read`], in batches of `batch_rows` rows.
+    pub fn record_batches(
+        &self,
+        keep: impl Fn(&str) -> bool,
+        rows: &Rows,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReader, StoreError> {
+        let path = self.dir.join(EVENTS_FILE);
+        let file = File::open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        let fields = self.footer.schema().fields();
+        let roots = fields
+            .iter()
+            .enumerate()
+            .filter(|(_, f)| keep(f.name()))
+            .map(|(i, _)| i);
+        let projection = ProjectionMask::roots(self.footer.parquet_schema(), roots);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
+            .with_projection(projection)
+            .with_batch_size(batch_rows);
+        let builder = match rows {
+            Rows::All => builder,
+            Rows::None => builder.with_row_groups(Vec::new()),
+            Rows::Some(mask) => {
+                builder.with_row_selection(RowSelection::from_boolean_buffer(mask.clone()))
+            }
+        };
+        Ok(builder.build()?)
+    }
+
+    /// Can a row of `stored`, a column with a bloom filter, have exactly this value?
+    pub fn may_contain(&self, stored: &str, value: &str) -> Result<bool, StoreError> {
+        let schema = self.footer.parquet_schema();
+        let Some(leaf) =
+            (0..schema.num_columns()).find(|i| schema.get_column_root(*i).name() == stored)
+        else {
+            return Ok(false);
+        };
+        let path = self.dir.join(EVENTS_FILE);
+        let file = File::open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
+        for group in 0..self.footer.metadata().num_row_groups() {
+            let filter = builder.get_row_group_column_bloom_filter(group, leaf)?;
+            if filter.is_none_or(|f| f.check(value)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn reader_schema(reader: &ParquetRecordBatchReader) -> arrow::datatypes::SchemaRef {
+    use arrow::record_batch::RecordBatchReader;
+    reader.schema()
+}

@@ -1,0 +1,7 @@
+//! The store as a whole, against a naive scan of the same events.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod answers;
+mod bed;
+mod life;
+mod tables;
