@@ -1,0 +1,259 @@
+//! The thread that reads the log from its own position and evaluates every event.
+//!
+//! Alerts are stored together with the position they were found at, and every few seconds with
+//! a snapshot of the engine's state. After a crash the engine starts from the snapshot and reads
+//! the log again from there: it finds the same alerts with the same ids, so none is missed and
+//! none is stored twice.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use watchfire_detect::{AlertChange, Engine, EngineConfig};
+use watchfire_event::{Alert, EventBatch};
+use watchfire_store::Store;
+use watchfire_store::meta::DetectionCommit;
+use watchfire_web::RuleCatalog;
+
+/// Rows read at a time.
+const ROWS: usize = 8_192;
+/// A snapshot is taken when this much time has passed since the last and something happened.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
+/// A snapshot is taken when this many events have passed since the last.
+const SNAPSHOT_EVENTS: u64 = 500_000;
+/// Pause before a failed read or commit is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is told about detection.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Sequence number up to which every event is evaluated and its alerts are stored.
+    pub position: AtomicU64,
+    /// Alerts raised since the start.
+    pub alerts: AtomicU64,
+    /// Batches given up because evaluating them panicked.
+    pub panics: AtomicU64,
+}
+
+/// The running thread.
+pub struct Detection {
+    thread: JoinHandle<()>,
+    progress: Arc<Progress>,
+}
+
+impl Detection {
+    /// Starts the thread. `stop` turning true ends it after a last snapshot.
+    ///
+    /// # Errors
+    /// When the stored state cannot be read or the system gives no thread.
+    pub async fn start(
+        store: Store,
+        rules: Arc<ArcSwap<RuleCatalog>>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Detection> {
+        let progress = Arc::new(Progress::default());
+        let worker = Worker::new(store, rules, progress.clone()).await?;
+        let thread = std::thread::Builder::new()
+            .name("detect".into())
+            .spawn(move || worker.run(stop))
+            .context("cannot start the detection thread")?;
+        Ok(Detection { thread, progress })
+    }
+
+    /// What is told about detection, kept up to date by the thread.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the detection thread panicked");
+        }
+    }
+}
+
+struct Worker {
+    store: Store,
+    rules: Arc<ArcSwap<RuleCatalog>>,
+    generation: u64,
+    engine: Engine,
+    /// Evaluated up to here.
+    position: u64,
+    /// The last snapshot stands here.
+    snapshot: u64,
+    snapshot_at: Instant,
+    progress: Arc<Progress>,
+    runtime: Handle,
+}
+
+impl Worker {
+    async fn new(
+        store: Store,
+        rules: Arc<ArcSwap<RuleCatalog>>,
+        progress: Arc<Progress>,
+    ) -> Result<Worker> {
+        let catalog = rules.load_full();
+        let state = store.meta().load_detection().await.context("cannot read detection state")?;
+        let mut engine = Engine::new(catalog.set.clone(), EngineConfig::default());
+        let mut position = 0;
+        if let Some(state) = state {
+            match engine.restore(&state.snapshot) {
+                Ok(()) => position = state.snapshot_seq,
+                Err(error) => {
+                    // Starting from nothing at the old position loses baselines, not alerts.
+                    tracing::error!(%error, "detection state cannot be restored; learning anew");
+                    engine = Engine::new(catalog.set.clone(), EngineConfig::default());
+                    position = state.position;
+                }
+            }
+        }
+        store.set_detect_position(position);
+        progress.position.store(position, Ordering::Release);
+        Ok(Worker {
+            store,
+            rules,
+            generation: catalog.generation,
+            engine,
+            position,
+            snapshot: position,
+            snapshot_at: Instant::now(),
+            progress,
+            runtime: Handle::current(),
+        })
+    }
+
+    fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut head = self.store.watch_head();
+        while !*stop.borrow() {
+            self.take_new_rules();
+            match self.store.read_after(self.position, ROWS) {
+                Ok(batches) if batches.is_empty() => {
+                    self.snapshot_if_due(SNAPSHOT_EVERY);
+                    self.runtime.clone().block_on(async {
+                        tokio::select! {
+                            _ = head.changed() => {}
+                            _ = stop.changed() => {}
+                            () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
+                        }
+                    });
+                }
+                Ok(batches) => {
+                    batches.iter().for_each(|batch| self.evaluate(batch));
+                    self.snapshot_if_due(SNAPSHOT_EVERY);
+                }
+                Err(error) => {
+                    tracing::error!(%error, position = self.position, "detection cannot read");
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+        self.snapshot_if_due(Duration::ZERO);
+    }
+
+    fn take_new_rules(&mut self) {
+        let catalog = self.rules.load();
+        if catalog.generation != self.generation {
+            self.generation = catalog.generation;
+            self.engine.replace_rules(catalog.set.clone());
+        }
+    }
+
+    /// Evaluates a batch and stores what was found. Does not return before it is stored.
+    fn evaluate(&mut self, batch: &EventBatch) {
+        let Some(last) = batch.last_seq() else { return };
+        let started = Instant::now();
+        let changes = match catch_unwind(AssertUnwindSafe(|| self.engine.process(batch))) {
+            Ok(changes) => changes,
+            Err(_) => {
+                self.give_up(batch);
+                Vec::new()
+            }
+        };
+        metrics::histogram!("watchfire_detect_batch_seconds").record(started.elapsed());
+        let alerts = latest(changes, &self.progress);
+        while !alerts.is_empty() && !self.commit(&alerts, last, None) {
+            std::thread::sleep(RETRY);
+        }
+        self.position = last;
+        self.progress.position.store(last, Ordering::Release);
+        metrics::gauge!("watchfire_detect_position").set(last as f64);
+        metrics::gauge!("watchfire_detect_lag_events")
+            .set(self.store.head().saturating_sub(last) as f64);
+    }
+
+    /// A batch that makes the engine panic is passed over, loudly; the engine goes on from its
+    /// last snapshot, for a half-done step may have left it inconsistent.
+    fn give_up(&mut self, batch: &EventBatch) {
+        tracing::error!(
+            first = batch.first_seq(), last = batch.last_seq(),
+            "evaluating a batch panicked; it is passed over"
+        );
+        self.progress.panics.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("watchfire_detect_panics_total").increment(1);
+        let set = self.rules.load().set.clone();
+        let mut engine = Engine::new(set.clone(), EngineConfig::default());
+        let meta = self.store.meta().clone();
+        if let Ok(Some(state)) = self.runtime.block_on(meta.load_detection())
+            && let Err(error) = engine.restore(&state.snapshot)
+        {
+            tracing::error!(%error, "detection state cannot be restored; learning anew");
+            engine = Engine::new(set, EngineConfig::default());
+        }
+        self.engine = engine;
+    }
+
+    fn snapshot_if_due(&mut self, every: Duration) {
+        let behind = self.position - self.snapshot;
+        let due = self.snapshot_at.elapsed() >= every || behind >= SNAPSHOT_EVENTS;
+        if behind == 0 || !due {
+            return;
+        }
+        let snapshot = self.engine.save();
+        metrics::gauge!("watchfire_detect_state_bytes").set(snapshot.len() as f64);
+        if self.commit(&[], self.position, Some((self.position, snapshot))) {
+            self.snapshot = self.position;
+            self.store.set_detect_position(self.position);
+        }
+        self.snapshot_at = Instant::now();
+    }
+
+    fn commit(&self, alerts: &[Alert], position: u64, snapshot: Option<(u64, Vec<u8>)>) -> bool {
+        let commit = DetectionCommit { alerts, position, snapshot };
+        match self.runtime.block_on(self.store.meta().commit_detection(&commit)) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "alerts cannot be stored; trying again");
+                false
+            }
+        }
+    }
+}
+
+/// The last state of each alert that changed, in order of first change.
+fn latest(changes: Vec<AlertChange>, progress: &Progress) -> Vec<Alert> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut alerts: Vec<Alert> = Vec::new();
+    for AlertChange { alert, change } in changes {
+        if change == watchfire_detect::Change::New {
+            progress.alerts.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("watchfire_alerts_total", "severity" => alert.severity.as_str())
+                .increment(1);
+        }
+        match places.get(&alert.id).and_then(|i| alerts.get_mut(*i)) {
+            Some(known) => *known = alert,
+            None => {
+                places.insert(alert.id.clone(), alerts.len());
+                alerts.push(alert);
+            }
+        }
+    }
+    alerts
+}

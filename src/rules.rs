@@ -1,0 +1,163 @@
+//! Where rules come from: the built-in pack, then folders, read again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use notify::{RecursiveMode, Watcher};
+use rust_embed::RustEmbed;
+use watchfire_detect::{RuleFault, RuleFile, RuleSet};
+use watchfire_web::RuleCatalog;
+
+/// The day-one pack, part of the binary.
+#[derive(RustEmbed)]
+#[folder = "rules/"]
+struct Pack;
+
+/// Largest rule file, bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most rule files of a folder.
+const MAX_FILES: usize = 50_000;
+/// Changes within this time are taken together.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Files of the built-in pack, in a fixed order.
+pub fn pack_files() -> Vec<RuleFile> {
+    let mut paths: Vec<_> = Pack::iter().filter(|path| path.ends_with(".yml")).collect();
+    paths.sort();
+    let file = |path: &str| {
+        let text = String::from_utf8_lossy(&Pack::get(path)?.data).into_owned();
+        Some(RuleFile { path: format!("rules/{path}"), text })
+    };
+    paths.iter().filter_map(|path| file(path)).collect()
+}
+
+/// Rule files below a folder (or the one file), in a fixed order, with those that could not be
+/// read.
+pub fn read_dir(dir: &Path) -> (Vec<RuleFile>, Vec<RuleFault>) {
+    let (mut files, mut faults) = (Vec::new(), Vec::new());
+    let mut paths = Vec::new();
+    if let Err(error) = collect(dir, &mut paths) {
+        faults.push(fault(dir, "unreadable", error.to_string()));
+    }
+    paths.sort();
+    if paths.len() > MAX_FILES {
+        faults.push(fault(dir, "too_many_files", format!("only {MAX_FILES} files are read")));
+        paths.truncate(MAX_FILES);
+    }
+    for path in paths {
+        match read_file(&path) {
+            Ok(text) => files.push(RuleFile { path: path.display().to_string(), text }),
+            Err(error) => faults.push(fault(&path, "unreadable", format!("{error:#}"))),
+        }
+    }
+    (files, faults)
+}
+
+fn fault(path: &Path, code: &'static str, message: String) -> RuleFault {
+    RuleFault { path: path.display().to_string(), line: None, code, message }
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    let bytes = std::fs::metadata(path)?.len();
+    anyhow::ensure!(bytes <= MAX_FILE_BYTES, "{bytes} bytes; a rule file may have {MAX_FILE_BYTES}");
+    std::fs::read_to_string(path).context("not readable as text")
+}
+
+fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if path.is_file() {
+        paths.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let path = entry?.path();
+        let is_rule = path.extension().is_some_and(|e| e == "yml" || e == "yaml");
+        if path.is_dir() || is_rule {
+            collect(&path, paths)?;
+        }
+    }
+    Ok(())
+}
+
+/// The live rules and how to read them again. Cheap to clone.
+#[derive(Clone)]
+pub struct Rules {
+    dirs: Arc<[PathBuf]>,
+    catalog: Arc<ArcSwap<RuleCatalog>>,
+}
+
+impl Rules {
+    /// Loads the pack and the folders.
+    pub fn load(dirs: &[PathBuf]) -> Rules {
+        let catalog = Arc::new(ArcSwap::from_pointee(RuleCatalog::default()));
+        let rules = Rules { dirs: dirs.into(), catalog };
+        rules.reload();
+        rules
+    }
+
+    /// The live rules.
+    pub fn catalog(&self) -> Arc<ArcSwap<RuleCatalog>> {
+        self.catalog.clone()
+    }
+
+    /// Reads everything again and puts the new rules in place as one. What is broken is left
+    /// out and named; the rest is live.
+    pub fn reload(&self) {
+        let mut files = pack_files();
+        let mut faults = Vec::new();
+        for dir in self.dirs.iter() {
+            let (more, unread) = read_dir(dir);
+            files.extend(more);
+            faults.extend(unread);
+        }
+        let (set, broken) = RuleSet::load(&files);
+        faults.extend(broken);
+        for fault in &faults {
+            tracing::warn!(
+                path = fault.path, line = fault.line, code = fault.code, "rule left out: {}",
+                fault.message
+            );
+        }
+        let generation = self.catalog.load().generation + 1;
+        tracing::info!(rules = set.infos().len(), faults = faults.len(), generation, "rules loaded");
+        metrics::gauge!("watchfire_rules_loaded").set(set.infos().len() as f64);
+        metrics::gauge!("watchfire_rules_failed").set(faults.len() as f64);
+        self.catalog.store(Arc::new(RuleCatalog { set: Arc::new(set), faults, generation }));
+    }
+
+    /// Watches the folders and reloads when files in them change, until the watch is dropped.
+    ///
+    /// # Errors
+    /// When the system gives no watch.
+    pub fn watch(&self) -> Result<Watch> {
+        let (changed, changes) = std::sync::mpsc::sync_channel::<()>(1);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|e| !e.kind.is_access()) {
+                // A full channel already says that something changed.
+                let _ = changed.try_send(());
+            }
+        })
+        .context("cannot watch the rules folders")?;
+        for dir in self.dirs.iter() {
+            watcher
+                .watch(dir, RecursiveMode::Recursive)
+                .with_context(|| format!("cannot watch {}", dir.display()))?;
+        }
+        let rules = self.clone();
+        std::thread::Builder::new().name("rules".into()).spawn(move || {
+            while changes.recv().is_ok() {
+                std::thread::sleep(SETTLE);
+                while changes.try_recv().is_ok() {}
+                rules.reload();
+            }
+        })?;
+        Ok(Watch { _watcher: watcher })
+    }
+}
+
+/// A running watch of the rules folders.
+pub struct Watch {
+    _watcher: notify::RecommendedWatcher,
+}
