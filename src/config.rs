@@ -123,13 +123,17 @@ impl Config {
                 .unwrap_or_else(|| PathBuf::from("watchfire-data")),
             rules,
             keep_raw_all: file.ingest.keep_raw == Some(KeepRaw::All),
-            detect: env_bool("WATCHFIRE_DETECT")?.or(file.detect.enabled).unwrap_or(true),
+            detect: env_bool("WATCHFIRE_DETECT")?
+                .or(file.detect.enabled)
+                .unwrap_or(true),
             retention: Duration::from_secs(
                 u64::from(file.retention.days.unwrap_or(90)) * 24 * 3600,
             ),
             retention_bytes: file.retention.max_bytes,
             webhook_allow,
-            admin_token: std::env::var("WATCHFIRE_ADMIN_TOKEN").ok().filter(|t| !t.is_empty()),
+            admin_token: std::env::var("WATCHFIRE_ADMIN_TOKEN")
+                .ok()
+                .filter(|t| !t.is_empty()),
         };
         config.validate(overrides.insecure)?;
         Ok(config)
@@ -151,7 +155,11 @@ impl Config {
                 bail!("the rules folder {} does not exist", dir.display());
             }
         }
-        if self.admin_token.as_ref().is_some_and(|t| t.chars().count() < MIN_ADMIN_TOKEN) {
+        if self
+            .admin_token
+            .as_ref()
+            .is_some_and(|t| t.chars().count() < MIN_ADMIN_TOKEN)
+        {
             bail!("WATCHFIRE_ADMIN_TOKEN must have at least {MIN_ADMIN_TOKEN} characters");
         }
         Ok(())
@@ -196,7 +204,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("watchfire.toml");
         std::fs::write(&path, text).unwrap();
-        let mut overrides = Overrides { config: Some(path), ..Overrides::default() };
+        let mut overrides = Overrides {
+            config: Some(path),
+            ..Overrides::default()
+        };
         change(&mut overrides);
         Config::load(&overrides)
     }

@@ -101,7 +101,11 @@ impl Worker {
         progress: Arc<Progress>,
     ) -> Result<Worker> {
         let catalog = rules.load_full();
-        let state = store.meta().load_detection().await.context("cannot read detection state")?;
+        let state = store
+            .meta()
+            .load_detection()
+            .await
+            .context("cannot read detection state")?;
         let mut engine = Engine::new(catalog.set.clone(), EngineConfig::default());
         let mut position = 0;
         if let Some(state) = state {
@@ -193,7 +197,8 @@ impl Worker {
     /// last snapshot, for a half-done step may have left it inconsistent.
     fn give_up(&mut self, batch: &EventBatch) {
         tracing::error!(
-            first = batch.first_seq(), last = batch.last_seq(),
+            first = batch.first_seq(),
+            last = batch.last_seq(),
             "evaluating a batch panicked; it is passed over"
         );
         self.progress.panics.fetch_add(1, Ordering::Relaxed);
@@ -226,8 +231,15 @@ impl Worker {
     }
 
     fn commit(&self, alerts: &[Alert], position: u64, snapshot: Option<(u64, Vec<u8>)>) -> bool {
-        let commit = DetectionCommit { alerts, position, snapshot };
-        match self.runtime.block_on(self.store.meta().commit_detection(&commit)) {
+        let commit = DetectionCommit {
+            alerts,
+            position,
+            snapshot,
+        };
+        match self
+            .runtime
+            .block_on(self.store.meta().commit_detection(&commit))
+        {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(%error, "alerts cannot be stored; trying again");

@@ -90,12 +90,17 @@ impl Server {
             .context("cannot start the intake")?;
 
         let policy = Arc::new(TargetPolicy::new(config.webhook_allow.clone()));
-        let notifier =
-            tokio::spawn(notify::run(store.meta().clone(), policy.clone(), stopped(stopping)));
+        let notifier = tokio::spawn(notify::run(
+            store.meta().clone(),
+            policy.clone(),
+            stopped(stopping),
+        ));
 
         let auth = Auth::open(store.meta().clone(), false).await?;
         if let Some(token) = &config.admin_token {
-            auth.ensure_admin_token(token).await.context("WATCHFIRE_ADMIN_TOKEN")?;
+            auth.ensure_admin_token(token)
+                .await
+                .context("WATCHFIRE_ADMIN_TOKEN")?;
         }
         let progress = detection.as_ref().map(Detection::progress);
         let hooks = hooks(&rules, policy, metrics, progress);
@@ -110,7 +115,17 @@ impl Server {
         };
         let router = router(state, &ingest, &auth);
         let _watch = watch;
-        Ok(Server { listener, router, store, ingest, detection, notifier, stop, _watch, auth })
+        Ok(Server {
+            listener,
+            router,
+            store,
+            ingest,
+            detection,
+            notifier,
+            stop,
+            _watch,
+            auth,
+        })
     }
 
     /// The address that is listened on.
@@ -135,7 +150,10 @@ impl Server {
             true => None,
             false => Some(self.make_token("first", StoredScope::Ingest).await?),
         };
-        Ok(Some(FirstStart { setup_link, ingest_token }))
+        Ok(Some(FirstStart {
+            setup_link,
+            ingest_token,
+        }))
     }
 
     /// Makes a token that does not expire.
@@ -185,7 +203,8 @@ async fn open_store(config: &Config, ingest: &IngestConfig) -> Result<Store> {
     store.retention_bytes = config.retention_bytes;
     let mappings = Mappings::builtin().context("the built-in mappings")?;
     let limits = ingest.limits;
-    let rebuild = Arc::new(move |records: &[_]| watchfire_ingest::rebuild(records, limits, &mappings));
+    let rebuild =
+        Arc::new(move |records: &[_]| watchfire_ingest::rebuild(records, limits, &mappings));
     let store = Store::open(store, rebuild)
         .await
         .with_context(|| format!("cannot open the data folder {}", config.data.display()))?;
@@ -223,7 +242,7 @@ fn status(progress: Option<&Progress>) -> serde_json::Map<String, serde_json::Va
     let mut sections = serde_json::Map::new();
     if let Some(progress) = progress {
         let position = progress.position.load(Ordering::Acquire);
-        sections.insert("readers".into(), serde_json::json!({ "detect": position }));
+        sections.insert("detect_position".into(), position.into());
         let detection = serde_json::json!({
             "position": position,
             "alerts": progress.alerts.load(Ordering::Relaxed),
@@ -263,7 +282,8 @@ async fn name_source(mut request: Request, next: Next) -> Response {
 
 async fn greet_elastic_clients(mut request: Request, next: Next) -> Response {
     let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    if asks && request.uri().path() == "/" && watchfire_ingest::is_elastic_client(request.headers()) {
+    if asks && request.uri().path() == "/" && watchfire_ingest::is_elastic_client(request.headers())
+    {
         *request.uri_mut() = Uri::from_static("/elastic");
     }
     next.run(request).await

@@ -29,7 +29,10 @@ pub fn pack_files() -> Vec<RuleFile> {
     paths.sort();
     let file = |path: &str| {
         let text = String::from_utf8_lossy(&Pack::get(path)?.data).into_owned();
-        Some(RuleFile { path: format!("rules/{path}"), text })
+        Some(RuleFile {
+            path: format!("rules/{path}"),
+            text,
+        })
     };
     paths.iter().filter_map(|path| file(path)).collect()
 }
@@ -44,12 +47,19 @@ pub fn read_dir(dir: &Path) -> (Vec<RuleFile>, Vec<RuleFault>) {
     }
     paths.sort();
     if paths.len() > MAX_FILES {
-        faults.push(fault(dir, "too_many_files", format!("only {MAX_FILES} files are read")));
+        faults.push(fault(
+            dir,
+            "too_many_files",
+            format!("only {MAX_FILES} files are read"),
+        ));
         paths.truncate(MAX_FILES);
     }
     for path in paths {
         match read_file(&path) {
-            Ok(text) => files.push(RuleFile { path: path.display().to_string(), text }),
+            Ok(text) => files.push(RuleFile {
+                path: path.display().to_string(),
+                text,
+            }),
             Err(error) => faults.push(fault(&path, "unreadable", format!("{error:#}"))),
         }
     }
@@ -57,12 +67,20 @@ pub fn read_dir(dir: &Path) -> (Vec<RuleFile>, Vec<RuleFault>) {
 }
 
 fn fault(path: &Path, code: &'static str, message: String) -> RuleFault {
-    RuleFault { path: path.display().to_string(), line: None, code, message }
+    RuleFault {
+        path: path.display().to_string(),
+        line: None,
+        code,
+        message,
+    }
 }
 
 fn read_file(path: &Path) -> Result<String> {
     let bytes = std::fs::metadata(path)?.len();
-    anyhow::ensure!(bytes <= MAX_FILE_BYTES, "{bytes} bytes; a rule file may have {MAX_FILE_BYTES}");
+    anyhow::ensure!(
+        bytes <= MAX_FILE_BYTES,
+        "{bytes} bytes; a rule file may have {MAX_FILE_BYTES}"
+    );
     std::fs::read_to_string(path).context("not readable as text")
 }
 
@@ -92,7 +110,10 @@ impl Rules {
     /// Loads the pack and the folders.
     pub fn load(dirs: &[PathBuf]) -> Rules {
         let catalog = Arc::new(ArcSwap::from_pointee(RuleCatalog::default()));
-        let rules = Rules { dirs: dirs.into(), catalog };
+        let rules = Rules {
+            dirs: dirs.into(),
+            catalog,
+        };
         rules.reload();
         rules
     }
@@ -116,15 +137,27 @@ impl Rules {
         faults.extend(broken);
         for fault in &faults {
             tracing::warn!(
-                path = fault.path, line = fault.line, code = fault.code, "rule left out: {}",
+                path = fault.path,
+                line = fault.line,
+                code = fault.code,
+                "rule left out: {}",
                 fault.message
             );
         }
         let generation = self.catalog.load().generation + 1;
-        tracing::info!(rules = set.infos().len(), faults = faults.len(), generation, "rules loaded");
+        tracing::info!(
+            rules = set.infos().len(),
+            faults = faults.len(),
+            generation,
+            "rules loaded"
+        );
         metrics::gauge!("watchfire_rules_loaded").set(set.infos().len() as f64);
         metrics::gauge!("watchfire_rules_failed").set(faults.len() as f64);
-        self.catalog.store(Arc::new(RuleCatalog { set: Arc::new(set), faults, generation }));
+        self.catalog.store(Arc::new(RuleCatalog {
+            set: Arc::new(set),
+            faults,
+            generation,
+        }));
     }
 
     /// Watches the folders and reloads when files in them change, until the watch is dropped.
@@ -133,26 +166,29 @@ impl Rules {
     /// When the system gives no watch.
     pub fn watch(&self) -> Result<Watch> {
         let (changed, changes) = std::sync::mpsc::sync_channel::<()>(1);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|e| !e.kind.is_access()) {
-                // A full channel already says that something changed.
-                let _ = changed.try_send(());
-            }
-        })
-        .context("cannot watch the rules folders")?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|e| !e.kind.is_access()) {
+                    // A full channel already says that something changed.
+                    let _ = changed.try_send(());
+                }
+            })
+            .context("cannot watch the rules folders")?;
         for dir in self.dirs.iter() {
             watcher
                 .watch(dir, RecursiveMode::Recursive)
                 .with_context(|| format!("cannot watch {}", dir.display()))?;
         }
         let rules = self.clone();
-        std::thread::Builder::new().name("rules".into()).spawn(move || {
-            while changes.recv().is_ok() {
-                std::thread::sleep(SETTLE);
-                while changes.try_recv().is_ok() {}
-                rules.reload();
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("rules".into())
+            .spawn(move || {
+                while changes.recv().is_ok() {
+                    std::thread::sleep(SETTLE);
+                    while changes.try_recv().is_ok() {}
+                    rules.reload();
+                }
+            })?;
         Ok(Watch { _watcher: watcher })
     }
 }

@@ -11,7 +11,9 @@ use tracing_subscriber::EnvFilter;
 pub fn start_log() {
     let filter = EnvFilter::try_from_env("WATCHFIRE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,tantivy=warn,datafusion=warn,sqlx=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second start, as in tests, keeps the first.
     let _ = match std::io::stderr().is_terminal() {
         true => builder.with_target(false).try_init(),
@@ -25,7 +27,9 @@ pub fn start_log() {
 /// When a recorder is installed already.
 pub fn start_metrics() -> Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new();
-    let handle = recorder.install_recorder().context("cannot install the metrics recorder")?;
+    let handle = recorder
+        .install_recorder()
+        .context("cannot install the metrics recorder")?;
     metrics::gauge!("watchfire_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
@@ -43,5 +47,7 @@ pub fn rss_bytes() -> u64 {
 fn status_kib(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix(key));
-    line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
+    line.and_then(|l| l.split_whitespace().next())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }

@@ -32,12 +32,18 @@ fn attack(round: u64) -> String {
 }
 
 /// Posts batches until told to stop; every batch is sent again until it is acknowledged.
-async fn ship(http: reqwest::Client, url: String, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
+async fn ship(
+    http: reqwest::Client,
+    url: String,
+    next: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+) -> BTreeSet<u64> {
     let mut acknowledged = BTreeSet::new();
     while !stop.load(Ordering::Acquire) {
         let batch = next.fetch_add(1, Ordering::AcqRel);
-        let body: String =
-            (0..LINES).map(|i| format!("{{\"id\":\"b{batch}-{i}\"}}\n")).collect();
+        let body: String = (0..LINES)
+            .map(|i| format!("{{\"id\":\"b{batch}-{i}\"}}\n"))
+            .collect();
         while !stop.load(Ordering::Acquire) {
             let sent = http
                 .post(format!("{url}/api/v1/events"))
@@ -82,15 +88,20 @@ async fn kills_lose_and_double_nothing() {
     let server = Server::start(dir.path()).await;
     // A batch whose answer was lost may be there or not, but never twice.
     let resent = acknowledged.iter().next().copied().unwrap();
-    let body: String = (0..LINES).map(|i| format!("{{\"id\":\"b{resent}-{i}\"}}\n")).collect();
+    let body: String = (0..LINES)
+        .map(|i| format!("{{\"id\":\"b{resent}-{i}\"}}\n"))
+        .collect();
     let key = format!("batch-{resent}");
-    let (_, answer) =
-        server.post_with("/api/v1/events", body, &[("idempotency-key", &key)]).await;
+    let (_, answer) = server
+        .post_with("/api/v1/events", body, &[("idempotency-key", &key)])
+        .await;
     assert_eq!(answer["duplicate"], LINES, "{answer}");
     server.caught_up().await;
 
     let sql = "SELECT id, count(*) AS n FROM events WHERE id IS NOT NULL GROUP BY id";
-    let (status, answer) = server.post("/api/v1/sql", json!({ "sql": sql }).to_string()).await;
+    let (status, answer) = server
+        .post("/api/v1/sql", json!({ "sql": sql }).to_string())
+        .await;
     assert_eq!(status, 200, "{answer}");
     let rows = answer["rows"].as_array().unwrap();
     let doubled: Vec<&Value> = rows.iter().filter(|r| r[1] != 1).collect();
@@ -108,8 +119,10 @@ async fn kills_lose_and_double_nothing() {
         let found = server.get("/api/v1/alerts", &[("entity", &entity)]).await;
         let alerts = found["alerts"].as_array().unwrap();
         assert!(!alerts.is_empty(), "no alert for {entity}");
-        let detectors: BTreeSet<&str> =
-            alerts.iter().filter_map(|a| a["detector"].as_str()).collect();
+        let detectors: BTreeSet<&str> = alerts
+            .iter()
+            .filter_map(|a| a["detector"].as_str())
+            .collect();
         assert_eq!(detectors.len(), alerts.len(), "doubled: {found}");
     }
     server.stop();

@@ -90,7 +90,10 @@ struct Expected {
 #[tokio::test]
 async fn scenarios_hold() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     paths.sort();
     assert!(!paths.is_empty());
     for path in paths {
@@ -115,15 +118,28 @@ async fn run(name: &str, scenario: &Scenario) {
     }
     server.caught_up().await;
     for search in &scenario.search {
-        let range = [("from", "1970-01-01T00:00:00Z"), ("to", "2200-01-01T00:00:00Z")];
-        let found = server.get("/api/v1/search", &[("q", &search.q), range[0], range[1]]).await;
-        assert_eq!(found["total"], search.total, "{name}: {}: {found}", search.q);
+        let range = [
+            ("from", "1970-01-01T00:00:00Z"),
+            ("to", "2200-01-01T00:00:00Z"),
+        ];
+        let found = server
+            .get("/api/v1/search", &[("q", &search.q), range[0], range[1]])
+            .await;
+        assert_eq!(
+            found["total"], search.total,
+            "{name}: {}: {found}",
+            search.q
+        );
         let hit = &found["hits"][0];
         if let Some(first) = &search.first {
             assert_eq!(&hit["event"], first, "{name}: {}", search.q);
         }
         for (field, value) in &search.mapped {
-            assert_eq!(&hit["mapped"][field], value, "{name}: {}: {field}", search.q);
+            assert_eq!(
+                &hit["mapped"][field], value,
+                "{name}: {}: {field}",
+                search.q
+            );
         }
     }
     alerts(name, &server, scenario).await;
@@ -159,7 +175,9 @@ async fn alerts(name: &str, server: &Server, scenario: &Scenario) {
         let fits = |alert: &&Value| {
             alert["detector"] == expected.detector.as_str()
                 && expected.entities.iter().all(|(kind, id)| {
-                    alert["entities"][kind].as_array().is_some_and(|list| list.contains(id))
+                    alert["entities"][kind]
+                        .as_array()
+                        .is_some_and(|list| list.contains(id))
                 })
         };
         let Some(alert) = alerts.iter().find(fits) else {

@@ -49,30 +49,45 @@ pub enum ChannelCommand {
 pub(super) fn run(command: ChannelCommand) -> Result<ExitCode> {
     super::block_on(async {
         match command {
-            ChannelCommand::Create { name, target, query, server } => {
+            ChannelCommand::Create {
+                name,
+                target,
+                query,
+                server,
+            } => {
                 let mut body = json!({ "name": name, "kind": "webhook", "url": target });
                 if let (Some(query), Some(object)) = (query, body.as_object_mut()) {
                     object.insert("query".into(), query.into());
                 }
                 let client = Client::new(&server)?;
-                let answer = client.json(Method::POST, "channels", &[], Some(body)).await?;
+                let answer = client
+                    .json(Method::POST, "channels", &[], Some(body))
+                    .await?;
                 let (id, secret) = (cell(answer.get("id")), cell(answer.get("secret")));
                 output::line(&format!("{id} {secret}"));
             }
             ChannelCommand::List { server } => {
                 let client = Client::new(&server)?;
                 let answer = client.json(Method::GET, "channels", &[], None).await?;
-                print_list(&answer, "channels", &["id", "name", "kind", "url", "query", "enabled"]);
+                print_list(
+                    &answer,
+                    "channels",
+                    &["id", "name", "kind", "url", "query", "enabled"],
+                );
             }
             ChannelCommand::Test { id, server } => {
                 let path = format!("channels/{id}/test");
                 let client = Client::new(&server)?;
-                let answer = client.json(Method::POST, &path, &[], Some(json!({}))).await?;
+                let answer = client
+                    .json(Method::POST, &path, &[], Some(json!({})))
+                    .await?;
                 output::line(&answer.to_string());
             }
             ChannelCommand::Delete { id, server } => {
                 let path = format!("channels/{id}");
-                Client::new(&server)?.json(Method::DELETE, &path, &[], None).await?;
+                Client::new(&server)?
+                    .json(Method::DELETE, &path, &[], None)
+                    .await?;
             }
         }
         Ok(ExitCode::SUCCESS)

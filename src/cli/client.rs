@@ -33,7 +33,11 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let base = args.url.trim_end_matches('/').to_owned();
-        Ok(Client { http, base, token: args.token.clone() })
+        Ok(Client {
+            http,
+            base,
+            token: args.token.clone(),
+        })
     }
 
     /// Sends a request and answers with what comes back, or with the server's own words where
@@ -95,17 +99,25 @@ pub fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(list)) => {
-            list.iter().map(|v| cell(Some(v))).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|v| cell(Some(v)))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(other) => other.to_string(),
     }
 }
 
 /// Prints the members of `list` as a table of these keys.
 pub fn print_list(answer: &Value, list: &str, keys: &[&str]) {
-    let rows = answer.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| keys.iter().map(|k| cell(row.get(*k))).collect()).collect();
+    let rows = answer
+        .get(list)
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| keys.iter().map(|k| cell(row.get(*k))).collect())
+        .collect();
     super::output::table(keys, &rows);
 }

@@ -90,9 +90,15 @@ async fn catch(address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    output::line(&format!("Catching webhooks on http://{}", listener.local_addr()?));
+    output::line(&format!(
+        "Catching webhooks on http://{}",
+        listener.local_addr()?
+    ));
     let show = |headers: HeaderMap, body: Bytes| async move {
-        let id = headers.get("webhook-id").and_then(|v| v.to_str().ok()).unwrap_or("-");
+        let id = headers
+            .get("webhook-id")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("-");
         let body = String::from_utf8_lossy(&body);
         output::line(&output::printable(&format!("{id} {body}")));
         StatusCode::OK

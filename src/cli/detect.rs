@@ -93,7 +93,10 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
     alerts.print();
     let reading = reader.reading;
     if reading.rejected > 0 {
-        output::error(&format!("{} lines are not events and were passed over", reading.rejected));
+        output::error(&format!(
+            "{} lines are not events and were passed over",
+            reading.rejected
+        ));
     }
     if args.stats {
         let seconds = started.elapsed().as_secs_f64();
@@ -129,17 +132,28 @@ fn clock() -> f64 {
 }
 
 fn load(args: &DetectArgs) -> Result<(RuleSet, usize)> {
-    let mut files = if args.no_pack { Vec::new() } else { rules::pack_files() };
+    let mut files = if args.no_pack {
+        Vec::new()
+    } else {
+        rules::pack_files()
+    };
     let mut failed = 0;
     for dir in &args.rules {
-        anyhow::ensure!(dir.exists(), "the rules folder {} does not exist", dir.display());
+        anyhow::ensure!(
+            dir.exists(),
+            "the rules folder {} does not exist",
+            dir.display()
+        );
         let (more, unread) = rules::read_dir(dir);
         files.extend(more);
         failed += unread.len();
     }
     let (set, faults) = RuleSet::load(&files);
     for fault in &faults {
-        output::error(&format!("{}: {}: {}", fault.path, fault.code, fault.message));
+        output::error(&format!(
+            "{}: {}: {}",
+            fault.path, fault.code, fault.message
+        ));
     }
     Ok((set, failed + faults.len()))
 }
@@ -157,7 +171,9 @@ fn read_ahead(mut reader: BatchReader, mut take: impl FnMut(EventBatch)) -> Resu
             Ok(reader)
         });
         receive.iter().for_each(&mut take);
-        reading.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))?
+        reading
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reading thread panicked"))?
     })
 }
 
@@ -200,7 +216,10 @@ impl BatchReader {
             files: files.into_iter(),
             current: None,
             mappings: Mappings::builtin()?,
-            meta: RowMeta { received_ns: now_ns(), source: "file".into() },
+            meta: RowMeta {
+                received_ns: now_ns(),
+                source: "file".into(),
+            },
             next_seq: 1,
             reading: Reading::default(),
             line: Vec::new(),
@@ -241,12 +260,14 @@ impl BatchReader {
                     return Ok(true);
                 }
             }
-            let Some(path) = self.files.next() else { return Ok(false) };
+            let Some(path) = self.files.next() else {
+                return Ok(false);
+            };
             self.current = Some(if path.as_os_str() == "-" {
                 Box::new(BufReader::new(std::io::stdin()))
             } else {
-                let file = File::open(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let file =
+                    File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 Box::new(BufReader::with_capacity(1 << 20, file))
             });
         }

@@ -123,7 +123,9 @@ pub fn main(cli: Cli) -> ExitCode {
 
 /// Runs a future on a runtime of its own.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(work);
     // Blocking work that outlives its request must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -33,8 +33,10 @@ fn is_bidi(c: char) -> bool {
 
 /// A table with aligned columns.
 pub fn table(header: &[&str], rows: &[Vec<String>]) {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|r| r.iter().map(|c| printable(c)).collect()).collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|r| r.iter().map(|c| printable(c)).collect())
+        .collect();
     let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -42,9 +44,13 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) {
         }
     }
     let show = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(c, w)| format!("{c:w$}", w = *w));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(c, w)| format!("{c:w$}", w = *w));
         line(padded.collect::<Vec<_>>().join("  ").trim_end());
     };
     show(header.to_vec());
-    rows.iter().for_each(|row| show(row.iter().map(String::as_str).collect()));
+    rows.iter()
+        .for_each(|row| show(row.iter().map(String::as_str).collect()));
 }

@@ -52,7 +52,11 @@ fn check(dirs: &[PathBuf]) -> Result<ExitCode> {
     let (set, broken) = RuleSet::load(&files);
     faults.extend(broken);
     report(&faults);
-    output::line(&format!("{} rules loaded, {} left out", set.infos().len(), faults.len()));
+    output::line(&format!(
+        "{} rules loaded, {} left out",
+        set.infos().len(),
+        faults.len()
+    ));
     Ok(code(faults.is_empty()))
 }
 
@@ -84,10 +88,17 @@ fn test(dirs: &[PathBuf]) -> Result<ExitCode> {
 fn batch(events: &[serde_json::Value], mappings: &Mappings) -> EventBatch {
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
-    let meta = RowMeta { received_ns: 0, source: "test".into() };
+    let meta = RowMeta {
+        received_ns: 0,
+        source: "test".into(),
+    };
     watchfire_ingest::build_batch(&lines, &meta, BatchLimits::default(), mappings).0
 }
 
 fn code(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -49,7 +49,11 @@ pub(super) fn run(args: SearchArgs) -> Result<ExitCode> {
         query.extend(args.from.clone().map(|from| ("from", from)));
         query.extend(args.to.clone().map(|to| ("to", to)));
         let answer = client.json(Method::GET, "search", &query, None).await?;
-        let hits = answer.get("hits").and_then(Value::as_array).cloned().unwrap_or_default();
+        let hits = answer
+            .get("hits")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         for hit in &hits {
             let event = hit.get("event").map(Value::to_string).unwrap_or_default();
             let time = hit.get("_time").and_then(Value::as_str).unwrap_or_default();
@@ -59,8 +63,14 @@ pub(super) fn run(args: SearchArgs) -> Result<ExitCode> {
                 Format::Full => hit.to_string(),
             });
         }
-        let total = answer.get("total").and_then(Value::as_u64).unwrap_or_default();
-        let exact = answer.get("total_is_exact").and_then(Value::as_bool).unwrap_or(true);
+        let total = answer
+            .get("total")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        let exact = answer
+            .get("total_is_exact")
+            .and_then(Value::as_bool)
+            .unwrap_or(true);
         let plus = if exact { "" } else { "+" };
         output::error(&format!("{} of {total}{plus} events", hits.len()));
         Ok(ExitCode::SUCCESS)

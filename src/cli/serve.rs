@@ -31,7 +31,9 @@ fn greet(url: &str, first: &FirstStart) {
     if let Some(token) = &first.ingest_token {
         output::line("");
         output::line("Ship your first event with this token (scope ingest, shown only now):");
-        output::line(&format!("  curl {url}/api/v1/events -H 'Authorization: Bearer {token}' \\"));
+        output::line(&format!(
+            "  curl {url}/api/v1/events -H 'Authorization: Bearer {token}' \\"
+        ));
         output::line("    -d '{\"message\":\"hello\",\"service\":{\"name\":\"checkout\"}}'");
     }
     output::line("");

@@ -27,9 +27,17 @@ pub(super) fn run(args: SqlArgs) -> Result<ExitCode> {
         let client = Client::new(&args.server)?;
         let body = json!({ "sql": args.query });
         let answer = client.json(Method::POST, "sql", &[], Some(body)).await?;
-        let columns = answer.get("columns").and_then(Value::as_array).cloned().unwrap_or_default();
+        let columns = answer
+            .get("columns")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let names: Vec<String> = columns.iter().map(|c| cell(c.get("name"))).collect();
-        let rows = answer.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+        let rows = answer
+            .get("rows")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         if args.json {
             for row in &rows {
                 let cells = row.as_array().cloned().unwrap_or_default();

@@ -40,19 +40,31 @@ pub enum TokenCommand {
 pub(super) fn run(command: TokenCommand) -> Result<ExitCode> {
     super::block_on(async {
         match command {
-            TokenCommand::Create { name, scopes, server } => {
+            TokenCommand::Create {
+                name,
+                scopes,
+                server,
+            } => {
                 let body = json!({ "name": name, "scopes": scopes });
                 let client = Client::new(&server)?;
                 let answer = client.json(Method::POST, "tokens", &[], Some(body)).await?;
                 output::line(&cell(answer.get("token")));
             }
             TokenCommand::List { server } => {
-                let answer = Client::new(&server)?.json(Method::GET, "tokens", &[], None).await?;
-                print_list(&answer, "tokens", &["id", "name", "scopes", "expires", "last_used"]);
+                let answer = Client::new(&server)?
+                    .json(Method::GET, "tokens", &[], None)
+                    .await?;
+                print_list(
+                    &answer,
+                    "tokens",
+                    &["id", "name", "scopes", "expires", "last_used"],
+                );
             }
             TokenCommand::Revoke { id, server } => {
                 let path = format!("tokens/{id}");
-                Client::new(&server)?.json(Method::DELETE, &path, &[], None).await?;
+                Client::new(&server)?
+                    .json(Method::DELETE, &path, &[], None)
+                    .await?;
             }
         }
         Ok(ExitCode::SUCCESS)

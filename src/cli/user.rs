@@ -41,18 +41,26 @@ pub(super) fn run(command: UserCommand) -> Result<ExitCode> {
         match command {
             UserCommand::Create { name, role, server } => {
                 let mut password = String::new();
-                std::io::stdin().read_line(&mut password).context("cannot read the password")?;
+                std::io::stdin()
+                    .read_line(&mut password)
+                    .context("cannot read the password")?;
                 let password = password.trim_end_matches(['\r', '\n']);
                 let body = json!({ "name": name, "role": role, "password": password });
-                Client::new(&server)?.json(Method::POST, "users", &[], Some(body)).await?;
+                Client::new(&server)?
+                    .json(Method::POST, "users", &[], Some(body))
+                    .await?;
             }
             UserCommand::List { server } => {
-                let answer = Client::new(&server)?.json(Method::GET, "users", &[], None).await?;
+                let answer = Client::new(&server)?
+                    .json(Method::GET, "users", &[], None)
+                    .await?;
                 print_list(&answer, "users", &["id", "name", "role", "last_login"]);
             }
             UserCommand::Delete { id, server } => {
                 let path = format!("users/{id}");
-                Client::new(&server)?.json(Method::DELETE, &path, &[], None).await?;
+                Client::new(&server)?
+                    .json(Method::DELETE, &path, &[], None)
+                    .await?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -23,5 +23,9 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
             .with_context(|| format!("cannot verify {}", args.data.display()))
     })?;
     output::line(&serde_json::to_string_pretty(&report)?);
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

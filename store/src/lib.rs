@@ -33,6 +33,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -41,6 +42,7 @@ pub use search::{
     MAX_FACET_VALUES, MAX_PAGE, Order, SearchPage, SearchRequest, SqlLimits,
 };
 pub use status::{DamagedSegment, Refusals, StoreStatus};
+pub use verify::{VerifyReport, verify};
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

@@ -54,7 +54,12 @@ impl Server {
         // Somebody has to read on, or the server's writes fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let http = reqwest::Client::new();
-        let server = Server { child, url, data: data.to_owned(), http };
+        let server = Server {
+            child,
+            url,
+            data: data.to_owned(),
+            http,
+        };
         server.wait("/readyz", |status, _| status == 200).await;
         server
     }
@@ -63,7 +68,10 @@ impl Server {
     pub async fn wait(&self, path: &str, good: impl Fn(u16, &Value) -> bool) -> Value {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
-            let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(TOKEN);
+            let request = self
+                .http
+                .get(format!("{}{path}", self.url))
+                .bearer_auth(TOKEN);
             if let Ok(response) = request.send().await {
                 let status = response.status().as_u16();
                 let body = response.json().await.unwrap_or(Value::Null);
@@ -90,7 +98,8 @@ impl Server {
     }
 
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        self.post_with(path, body, &[("content-type", "application/json")]).await
+        self.post_with(path, body, &[("content-type", "application/json")])
+            .await
     }
 
     pub async fn post_with(
@@ -99,8 +108,11 @@ impl Server {
         body: impl Into<reqwest::Body>,
         headers: &[(&str, &str)],
     ) -> (u16, Value) {
-        let mut request =
-            self.http.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).body(body);
+        let mut request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(TOKEN)
+            .body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
