@@ -25,6 +25,7 @@ pub mod meta;
 mod open;
 mod query;
 mod retention;
+mod scrub;
 mod seal;
 mod search;
 mod segment;

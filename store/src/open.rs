@@ -88,7 +88,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             log_failed: AtomicBool::new(false),
             refused: Default::default(),
             damaged: damaged.into(),
-            seals: Default::default(),
+            seals: Semaphore::new(1),
             wake: Notify::new(),
             queries: Arc::new(Semaphore::new(QUERIES)),
             lock: Some(lock).into(),

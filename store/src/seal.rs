@@ -14,6 +14,7 @@ use crate::StoreError;
 use crate::memtable::MemoryBatch;
 use crate::meta::SegmentRow;
 use crate::retention::Retention;
+use crate::scrub::Scrub;
 use crate::segment::{Segment, SegmentInfo, write_segment};
 use crate::shared::{Shared, lock, now_ns};
 
@@ -29,6 +30,7 @@ const PATIENCE: u32 = 24;
 /// Runs until the store is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut retention = Retention::default();
+    let mut scrub = Scrub::default();
     while !shared.draining.load(Ordering::Acquire) {
         let _ = tokio::time::timeout(TICK, shared.wake.notified()).await;
         tidy(&shared).await;
@@ -41,13 +43,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
         }
         retention.run(&shared).await;
+        scrub.run(&shared).await;
         shared.gauge();
     }
 }
 
 /// Merges runs of small batches.
 async fn tidy(shared: &Arc<Shared>) {
-    let _one_at_a_time = shared.seals.lock().await;
+    let _one_at_a_time = shared.seals.acquire().await;
     loop {
         let view = shared.view.get();
         let Some((start, count)) = view.small_run() else {
@@ -76,7 +79,7 @@ pub(crate) async fn seal_all(shared: &Arc<Shared>) -> Result<(), StoreError> {
 
 /// Makes a segment of the oldest rows in memory, up to about `rows`. Only one may run at a time.
 async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
-    let _one_at_a_time = shared.seals.lock().await;
+    let _one_at_a_time = shared.seals.acquire().await;
     let started = Instant::now();
     let oldest = shared.view.get().oldest(rows).to_vec();
     if oldest.is_empty() {

@@ -49,8 +49,8 @@ pub(crate) struct Shared {
     pub log_failed: AtomicBool,
     pub refused: RefusalCounts,
     pub damaged: Mutex<Vec<DamagedSegment>>,
-    /// Held by whoever takes rows out of memory or merges them there.
-    pub seals: tokio::sync::Mutex<()>,
+    /// One place, for whoever takes rows out of memory or merges them there.
+    pub seals: Semaphore,
     /// Wakes the sealing task.
     pub wake: Notify,
     pub queries: Arc<Semaphore>,

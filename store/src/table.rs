@@ -224,7 +224,7 @@ impl PartitionStream for Part {
 
 /// Fields to read; counting rows needs one column, the smallest.
 fn read_names(schema: &Schema) -> Vec<String> {
-    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let names = flat::names(schema);
     if names.is_empty() {
         vec![field::SEQ.to_owned()]
     } else {

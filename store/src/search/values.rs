@@ -73,6 +73,8 @@ pub(super) fn for_each_value(
     }
 }
 
+type Numbering<'a> = Box<dyn FnMut(usize, &mut Names) -> Value + 'a>;
+
 enum Value {
     Missing,
     /// There is a value, but too many were seen to count it.
@@ -88,7 +90,7 @@ impl Value {
 
 /// How to number the values of a column that has one value a row. A dictionary is looked up
 /// once per distinct value.
-fn numbering<'a>(column: &'a Column) -> Box<dyn FnMut(usize, &mut Names) -> Value + 'a> {
+fn numbering(column: &Column) -> Numbering<'_> {
     let array = &column.array;
     if let Some((keys, values)) = column.dictionary() {
         let mut known: Vec<Option<Option<u32>>> = vec![None; values.len()];

@@ -178,7 +178,7 @@ pub fn shop_event(i: u64) -> Value {
         "t": 1_760_000_000_000_i64 + (i as i64 * 37 % 5_000) * 1_000,
         "service": {"name": service},
         "http": {"response": {"status_code": status}},
-        "user": {"id": format!("u{}", i % 23), "roles": ["member", if i % 5 == 0 { "admin" } else { "guest" }]},
+        "user": {"id": format!("u{}", i % 23), "roles": ["member", if i.is_multiple_of(5) { "admin" } else { "guest" }]},
         "trace": {"id": format!("{:032x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))},
         "message": format!("{service} handled /api/{} for u{} with status {status} in {} ms", i % 11, i % 23, i % 13),
         "ok": status == 200,

@@ -138,6 +138,44 @@ async fn a_damaged_segment_is_left_out_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_any_file_is_found_by_the_scrub() {
+    let mut bed = Bed::new().await;
+    bed.commit(&(0..60).map(shop_event).collect::<Vec<_>>())
+        .await;
+    bed.seal().await;
+    let segment = bed.store.shared.view.get().segments[0].clone();
+    assert!(
+        segment
+            .info
+            .files
+            .iter()
+            .any(|f| f.name.starts_with("index/"))
+    );
+    segment.verify().unwrap();
+    for file in &segment.info.files {
+        let path = segment.dir.join(&file.name);
+        let bytes = std::fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 4;
+        std::fs::write(&path, &flipped).unwrap();
+        assert_eq!(
+            segment.verify().unwrap_err().code(),
+            "corrupt",
+            "{}",
+            file.name
+        );
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let path = segment.dir.join("events.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    crate::scrub::Scrub::default().run(&bed.store.shared).await;
+    let status = bed.store.status();
+    assert_eq!((status.rows, status.damaged_segments.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_remembered_in_memory_in_segments_and_across_restarts() {
     let mut bed = Bed::new().await;
     let keys = [[1; 16], [2; 16], [3; 16]];
