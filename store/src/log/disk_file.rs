@@ -1,17 +1,18 @@
-//! The few operations by which the log changes the disk, behind a trait so that tests can make
-//! each of them fail.
+//! The few things the log asks of a disk, behind a trait so that tests can make each of them fail.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Files and folders as the log changes them. Reading is plain `std`.
+/// Files and folders as the log uses them.
 pub(super) trait Disk: Send + Sync {
     /// Creates a file that must not exist yet, for its owner only.
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
     /// Opens a file for writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+    /// Opens a file for reading.
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn ReadAt>>;
     /// Deletes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes created and deleted names of a folder durable.
@@ -26,6 +27,14 @@ pub(super) trait LogFile: Send {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// `fdatasync`: contents and length are on disk when it returns.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A file that is read at explicit offsets.
+pub(super) trait ReadAt {
+    /// Fills `bytes` from `offset` on.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Length of the file.
+    fn len(&self) -> io::Result<u64>;
 }
 
 /// The real disk.
@@ -43,6 +52,10 @@ impl Disk for OsDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
         Ok(Box::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
+        Ok(Box::new(File::open(path)?))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -66,6 +79,58 @@ impl LogFile for File {
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
     }
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+/// Sectors fail in blocks of this size at least.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Fills `bytes` from `offset` on; blocks that the disk cannot read come as zeros, so that their
+/// neighbours are not lost with them. Returns the end of the last such block, 0 for none.
+///
+/// Zeros cannot be taken for content: every byte that is used is under a checksum.
+pub(super) fn read_what_is_readable(
+    file: &dyn ReadAt,
+    bytes: &mut [u8],
+    offset: u64,
+) -> io::Result<u64> {
+    match file.read_exact_at(bytes, offset) {
+        Ok(()) => return Ok(0),
+        Err(error) if is_bad_sector(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let (mut at, mut rest, mut bad_end) = (offset, bytes, 0);
+    while !rest.is_empty() {
+        let to_border = (BLOCK_BYTES - at % BLOCK_BYTES) as usize;
+        let (block, after) = rest.split_at_mut(to_border.min(rest.len()));
+        let next = at + block.len() as u64;
+        match file.read_exact_at(block, at) {
+            Ok(()) => {}
+            Err(error) if is_bad_sector(&error) => {
+                block.fill(0);
+                bad_end = next;
+            }
+            Err(error) => return Err(error),
+        }
+        (at, rest) = (next, after);
+    }
+    Ok(bad_end)
+}
+
+/// The disk, or a file system that checks what it reads, has lost these very bytes.
+fn is_bad_sector(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let lost = [Errno::IO, Errno::BADMSG, Errno::UCLEAN];
+    Errno::from_io_error(error).is_some_and(|errno| lost.contains(&errno))
 }
 
 /// Creates `dir` (and its parents) for the owner only, and makes the name durable.

@@ -1,10 +1,10 @@
 //! Looks at every file and every frame of a log folder and changes nothing.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::damage::{Damage, DamageKind, Progress, SeqRange};
+use super::disk_file::{Disk, ReadAt, read_what_is_readable};
 use super::error::LogError;
 use super::frame::{self, FILE_HEADER_BYTES, FORMAT, FileHeader, FrameHeader};
 use super::index::{FileEntry, Mark, parse_name};
@@ -48,16 +48,18 @@ pub(super) struct Inspected {
     /// The first places; `damaged` counts all.
     pub damage: Vec<Damage>,
     pub damaged: u64,
+    /// End of the last block that the disk could not read; 0 for none.
+    pub unreadable_end: u64,
 }
 
 /// Inspects all log files of `dir`; files with other names are none of our business.
-pub(super) fn inspect(dir: &Path, depth: Depth) -> Result<Inspection, LogError> {
+pub(super) fn inspect(disk: &dyn Disk, dir: &Path, depth: Depth) -> Result<Inspection, LogError> {
     let mut found = Inspection::default();
     // All headers first: nothing is judged if one file is too new for this program.
     let mut files = Vec::new();
     for (path, seq, id) in log_files(dir).map_err(LogError::io("list", dir))? {
-        let mut file = File::open(&path).map_err(LogError::io("open", &path))?;
-        let header = read_header(&mut file).map_err(LogError::io("read", &path))?;
+        let file = disk.reader(&path).map_err(LogError::io("open", &path))?;
+        let header = read_header(file.as_ref()).map_err(LogError::io("read", &path))?;
         if let Some(FileHeader { format, .. }) = header
             && format > FORMAT
         {
@@ -70,10 +72,7 @@ pub(super) fn inspect(dir: &Path, depth: Depth) -> Result<Inspection, LogError> 
         files.push((FileEntry::new(path, id, seq), file, header));
     }
     for (entry, file, header) in files {
-        let len = file
-            .metadata()
-            .map_err(LogError::io("read", &entry.path))?
-            .len();
+        let len = file.len().map_err(LogError::io("read", &entry.path))?;
         let own = FileHeader {
             format: FORMAT,
             id: entry.id,
@@ -103,7 +102,7 @@ pub(super) fn inspect(dir: &Path, depth: Depth) -> Result<Inspection, LogError> 
 impl Inspected {
     fn read(
         entry: FileEntry,
-        file: File,
+        file: Box<dyn ReadAt>,
         len: u64,
         header: Option<FileHeader>,
         depth: Depth,
@@ -119,6 +118,7 @@ impl Inspected {
             rows: 0,
             damage: Vec::new(),
             damaged: 0,
+            unreadable_end: 0,
         };
         if header.is_none() {
             // Name and frames carry what the header said, so only these bytes are lost.
@@ -139,7 +139,12 @@ impl Inspected {
         Ok(found)
     }
 
-    fn read_frames(&mut self, file: File, depth: Depth, progress: &mut Progress) -> io::Result<()> {
+    fn read_frames(
+        &mut self,
+        file: Box<dyn ReadAt>,
+        depth: Depth,
+        progress: &mut Progress,
+    ) -> io::Result<()> {
         let span = Span {
             name: self.entry.name(),
             file_id: self.entry.id,
@@ -175,6 +180,7 @@ impl Inspected {
                 self.note(scan.damage(offset, header.frame_bytes(), kind, Some(header.seqs())));
             }
         }
+        self.unreadable_end = scan.unreadable_end();
         Ok(())
     }
 
@@ -222,10 +228,12 @@ fn log_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64, u64)>> {
     Ok(files)
 }
 
-fn read_header(file: &mut File) -> io::Result<Option<FileHeader>> {
-    let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
-    file.take(FILE_HEADER_BYTES as u64)
-        .read_to_end(&mut bytes)?;
+fn read_header(file: &dyn ReadAt) -> io::Result<Option<FileHeader>> {
+    let mut bytes = [0; FILE_HEADER_BYTES];
+    if file.len()? < bytes.len() as u64 {
+        return Ok(None);
+    }
+    read_what_is_readable(file, &mut bytes, 0)?;
     Ok(FileHeader::decode(&bytes))
 }
 

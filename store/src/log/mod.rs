@@ -32,6 +32,8 @@
 //! - A failed write is undone by cutting the file back. A failed sync is final ([`LogError`]).
 //! - Opening cuts a torn tail off the last file. Any other damage is skipped, counted and told
 //!   ([`Recovered`]), and never served. Both checksums are checked on opening and at each read.
+//! - A block that the disk cannot read is damage like any other, except after the last frame of the
+//!   last file: what is there cannot be told from a torn tail and must not be cut, so opening fails.
 //! - [`Log::trim`] deletes whole files, oldest first, never the active one, so the next sequence
 //!   number survives an empty log.
 
@@ -107,6 +109,7 @@ impl LogConfig {
 /// A segmented write-ahead log. All methods block on the disk; share it by `Arc`.
 pub struct Log {
     config: LogConfig,
+    disk: Arc<dyn Disk>,
     writer: Mutex<Writer>,
     index: Mutex<Index>,
     known_damage: KnownDamage,
@@ -131,13 +134,14 @@ impl Log {
         config: LogConfig,
         disk: Arc<dyn Disk>,
     ) -> Result<(Log, Recovered), LogError> {
-        let (writer, index, recovered) = recovery::recover(dir, config, disk)?;
+        let (writer, index, recovered) = recovery::recover(dir, config, disk.clone())?;
         let known_damage = KnownDamage::default();
         for damage in &recovered.damage {
             known_damage.remember(damage);
         }
         let log = Log {
             config,
+            disk,
             writer: Mutex::new(writer),
             index: Mutex::new(index),
             known_damage,
@@ -194,7 +198,13 @@ impl Log {
         if after_seq >= self.head() {
             return Ok(Vec::new());
         }
-        reader::read_from(&self.index, &self.known_damage, after_seq, max_rows.max(1))
+        reader::read_from(
+            self.disk.as_ref(),
+            &self.index,
+            &self.known_damage,
+            after_seq,
+            max_rows.max(1),
+        )
     }
 
     /// Deletes the files whose rows all have numbers up to `up_to_seq`. Returns how many.

@@ -1,13 +1,13 @@
 //! Reading records back while others append.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use watchfire_event::Record;
 
 use super::damage::{Damage, DamageKind};
+use super::disk_file::Disk;
 use super::error::LogError;
 use super::frame;
 use super::index::Index;
@@ -21,6 +21,7 @@ const PLACES_REMEMBERED: usize = 10_000;
 
 /// Records with rows after `after_seq`; see [`super::Log::read_from`].
 pub(super) fn read_from(
+    disk: &dyn Disk,
     index: &Mutex<Index>,
     known: &KnownDamage,
     after_seq: u64,
@@ -41,7 +42,7 @@ pub(super) fn read_from(
         let Some((path, span, next_seq)) = located else {
             break;
         };
-        match File::open(&path).and_then(|file| Scan::new(file, span)) {
+        match disk.reader(&path).and_then(|file| Scan::new(file, span)) {
             Ok(scan) => {
                 take_from(scan, want, known, &mut taken).map_err(LogError::io("read", &path))?
             }

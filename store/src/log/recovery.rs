@@ -73,7 +73,7 @@ pub(super) fn recover(
     disk: Arc<dyn Disk>,
 ) -> Result<(Writer, Index, Recovered), LogError> {
     create_private_dir(dir).map_err(LogError::io("create", dir))?;
-    let mut found = inspect(dir, Depth::Checksums)?;
+    let mut found = inspect(disk.as_ref(), dir, Depth::Checksums)?;
     let cut = cut_tail(dir, &mut found, disk.as_ref())?;
     let resumed = resume(&found, config, disk.as_ref())?;
     let mut index = Index::default();
@@ -118,6 +118,11 @@ fn cut_tail(dir: &Path, found: &mut Inspection, disk: &dyn Disk) -> Result<Optio
         return Ok(None);
     };
     let path = last.entry.path.clone();
+    if last.unreadable_end > last.good_end {
+        // Not torn but out of reach: cutting would destroy what the disk may yet give back.
+        let source = rustix::io::Errno::IO.into();
+        return Err(LogError::io("read the end of", &path)(source));
+    }
     let file = last.entry.name();
     if last.frames == 0 && !last.header_ok {
         disk.remove(&path).map_err(LogError::io("delete", &path))?;

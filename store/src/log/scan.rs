@@ -1,10 +1,9 @@
 //! Walks over the frames of one file, checks each, and finds the way again after damage.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::damage::{Damage, DamageKind, SeqRange};
+use super::disk_file::{ReadAt, read_what_is_readable};
 use super::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader};
 
 /// Read at once; larger frames are read whole.
@@ -27,13 +26,15 @@ pub(super) struct Span {
 
 /// A walk over one file.
 pub(super) struct Scan {
-    file: File,
+    file: Box<dyn ReadAt>,
     span: Span,
     buffer: Vec<u8>,
     /// Offset in the file of the buffer's first byte.
     buffered_at: u64,
     /// Bytes that should be there and are not.
     cut_off: u64,
+    /// End of the last block that the disk could not read; 0 for none.
+    unreadable_end: u64,
 }
 
 /// One step of the walk.
@@ -50,8 +51,8 @@ pub(super) enum Step<'a> {
 
 impl Scan {
     /// Starts a walk. A file shorter than the span ends in damage.
-    pub(super) fn new(file: File, mut span: Span) -> io::Result<Scan> {
-        let len = file.metadata()?.len().max(span.offset);
+    pub(super) fn new(file: Box<dyn ReadAt>, mut span: Span) -> io::Result<Scan> {
+        let len = file.len()?.max(span.offset);
         let cut_off = span.end.saturating_sub(len);
         span.end = span.end.min(len);
         Ok(Scan {
@@ -60,7 +61,13 @@ impl Scan {
             buffer: Vec::new(),
             buffered_at: 0,
             cut_off,
+            unreadable_end: 0,
         })
+    }
+
+    /// End of the last block that the disk could not read so far; 0 for none.
+    pub(super) fn unreadable_end(&self) -> u64 {
+        self.unreadable_end
     }
 
     /// The next frame or damage; `None` at the end.
@@ -148,9 +155,12 @@ impl Scan {
             let want = CHUNK_BYTES.min(self.span.end - at).max(len as u64);
             self.buffer.resize(want as usize, 0);
             self.buffered_at = at;
-            if let Err(error) = self.file.read_exact_at(&mut self.buffer, at) {
-                self.buffer.clear();
-                return Err(error);
+            match read_what_is_readable(self.file.as_ref(), &mut self.buffer, at) {
+                Ok(bad_end) => self.unreadable_end = self.unreadable_end.max(bad_end),
+                Err(error) => {
+                    self.buffer.clear();
+                    return Err(error);
+                }
             }
         }
         let start = (at - self.buffered_at) as usize;

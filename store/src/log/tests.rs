@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tempfile::TempDir;
 use watchfire_event::Record;
 
-use super::disk_file::{Disk, LogFile, OsDisk};
-use super::{Log, LogConfig, LogError};
+use super::disk_file::{Disk, LogFile, OsDisk, ReadAt};
+use super::index::{file_name, parse_name};
+use super::{Log, LogConfig, LogError, lock};
 
 /// The kinds of operations that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +37,15 @@ impl Op {
 struct Plan {
     fail: Mutex<Vec<(Op, usize)>>,
     syncs: AtomicUsize,
+    /// Reading any of these bytes of the file with this number in its name fails.
+    bad_sectors: Mutex<Option<(u64, Range<u64>)>>,
 }
 
 impl Plan {
     fn failing(fail: &[(Op, usize)]) -> Arc<Plan> {
         Arc::new(Plan {
             fail: Mutex::new(fail.to_vec()),
-            syncs: AtomicUsize::new(0),
+            ..Plan::default()
         })
     }
 
@@ -74,6 +79,16 @@ impl Disk for FailingDisk {
         Ok(Box::new(FailingFile(self.0.clone(), OsDisk.open(path)?)))
     }
 
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
+        let file = OsDisk.reader(path)?;
+        match self.0.bad_sectors.lock().unwrap().clone() {
+            Some((seq, bad)) if parse_name(&file_name(path)).unwrap().0 == seq => {
+                Ok(Box::new(BadFile(file, bad)))
+            }
+            _ => Ok(file),
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.result(Op::Remove)?;
         OsDisk.remove(path)
@@ -83,6 +98,22 @@ impl Disk for FailingDisk {
         self.0.syncs.fetch_add(1, Ordering::Relaxed);
         self.0.result(Op::SyncDir)?;
         OsDisk.sync_dir(dir)
+    }
+}
+
+struct BadFile(Box<dyn ReadAt>, Range<u64>);
+
+impl ReadAt for BadFile {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let touched = offset < self.1.end && offset + bytes.len() as u64 > self.1.start;
+        match touched {
+            true => Err(rustix::io::Errno::IO.into()),
+            false => self.0.read_exact_at(bytes, offset),
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
     }
 }
 
@@ -108,6 +139,13 @@ impl LogFile for FailingFile {
         self.0.result(Op::Sync)?;
         self.1.sync_data()
     }
+}
+
+/// A folder in memory where there is such a place: these tests sync a lot.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 fn record(n: u64) -> Record {
@@ -178,7 +216,7 @@ fn a_failed_write_costs_its_append_and_nothing_else() {
     let writes = [0, 1, 47, 48, 60, 150, 10_000].map(Op::Write);
     for op in writes.into_iter().chain([Op::Create]) {
         for nth in [2, 3, 4, 5] {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = scratch();
             let outcome = run(dir.path(), &Plan::failing(&[(op, nth)]));
             assert_eq!(outcome.errors.len(), 1, "{op:?} {nth}");
             assert!(outcome.errors[0].is_full() && outcome.errors[0].code() == "io");
@@ -192,7 +230,7 @@ fn a_failed_write_costs_its_append_and_nothing_else() {
 fn a_failed_sync_is_final_and_never_repeated() {
     for op in [Op::Sync, Op::SyncDir] {
         for nth in 2..6 {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = scratch();
             let outcome = run(dir.path(), &Plan::failing(&[(op, nth)]));
             assert!(!outcome.errors.is_empty(), "{op:?} {nth}");
             let final_ones = |e: &LogError| matches!(e, LogError::Poisoned { .. });
@@ -207,7 +245,7 @@ fn a_failed_sync_is_final_and_never_repeated() {
 #[test]
 fn a_failed_write_that_cannot_be_undone_is_final() {
     for written in [0, 30, 100] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let plan = Plan::failing(&[(Op::Write(written), 5), (Op::SetLen, 1)]);
         let outcome = run(dir.path(), &plan);
         assert!(
@@ -226,7 +264,7 @@ fn a_failed_write_that_cannot_be_undone_is_final() {
 
 #[test]
 fn a_failed_trim_keeps_what_it_could_not_delete() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let plan = Plan::failing(&[(Op::Remove, 2)]);
     let (log, _) = Log::open_on(dir.path(), CONFIG, Arc::new(FailingDisk(plan))).unwrap();
     for n in 0..60 {
@@ -237,4 +275,45 @@ fn a_failed_trim_keeps_what_it_could_not_delete() {
     assert_eq!(log.files(), files - 1);
     assert!(log.trim(100).unwrap() > 2);
     assert_eq!(log.read_from(100, 1).unwrap()[0].0, 101);
+}
+
+#[test]
+fn a_bad_sector_costs_the_frames_in_it_and_never_cuts_a_tail() {
+    let dir = scratch();
+    let config = LogConfig {
+        file_bytes: 20_000,
+        ..CONFIG
+    };
+    let plan = Plan::failing(&[]);
+    let open = || Log::open_on(dir.path(), config, Arc::new(FailingDisk(plan.clone())));
+    let (log, _) = open().unwrap();
+    for n in 0..300 {
+        log.append(&[record(n)]).unwrap();
+    }
+    let all = log.read_from(0, usize::MAX).unwrap();
+    let files = log.files();
+    assert!(files > 1);
+
+    // Under the running log, in the midst of the first file.
+    *plan.bad_sectors.lock().unwrap() = Some((1, 8_192..8_193));
+    let kept = log.read_from(0, usize::MAX).unwrap();
+    let lost = all.len() - kept.len();
+    assert!((4_096 / 130..=4_096 / 90).contains(&lost), "{lost}");
+    assert!(kept.iter().all(|record| all.contains(record)));
+    drop(log);
+    let (log, recovered) = open().unwrap();
+    // The frame that reaches into the block, and the rest of the block.
+    assert_eq!((recovered.cut, recovered.damaged), (None, 2));
+    assert_eq!(recovered.missing_rows, 2 * lost as u64);
+    assert_eq!(log.read_from(0, usize::MAX).unwrap(), kept);
+    let active = lock(&log.index).files.back().unwrap().clone();
+    drop(log);
+
+    // At the end of the last file it cannot be told from a torn tail.
+    *plan.bad_sectors.lock().unwrap() = Some((active.first_seq, active.len - 10..active.len));
+    assert_eq!(open().err().unwrap().code(), "io");
+    *plan.bad_sectors.lock().unwrap() = None;
+    let (log, recovered) = open().unwrap();
+    assert!(recovered.is_clean(), "nothing was cut");
+    assert_eq!(log.read_from(0, usize::MAX).unwrap(), all);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::damage::{Damage, SeqRange};
+use super::disk_file::OsDisk;
 use super::error::LogError;
 use super::inspect::{Depth, Inspected, inspect};
 
@@ -59,7 +60,7 @@ pub struct FileReport {
 /// # Errors
 /// [`LogError`] when the folder cannot be read or holds files of a newer format.
 pub fn verify(dir: &Path) -> Result<Report, LogError> {
-    let mut found = inspect(dir, Depth::Contents)?;
+    let mut found = inspect(&OsDisk, dir, Depth::Contents)?;
     let mut torn_tail_bytes = 0;
     if let Some(last) = found.files.last_mut() {
         torn_tail_bytes = last.len - last.good_end;

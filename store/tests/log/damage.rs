@@ -6,7 +6,9 @@ use std::path::Path;
 use watchfire_event::Record;
 use watchfire_store::log::{DamageKind, Log, LogConfig, LogError, Recovered, verify};
 
-use crate::{copy_dir, files, flip, len, open, overwrite, read_all, record, small_files, writable};
+use crate::{
+    copy_dir, files, flip, len, open, overwrite, read_all, record, scratch, small_files, writable,
+};
 
 /// One record as it was appended.
 struct Frame {
@@ -71,7 +73,7 @@ fn rows_of(frames: &[Frame], lost: &[usize]) -> u64 {
 
 #[test]
 fn a_tail_torn_at_any_byte_is_cut_to_the_last_whole_frame() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (made, torn) = (dir.path().join("made"), dir.path().join("torn"));
     let config = small_files(1_500);
     let frames = fill(&made, config, 24, 20);
@@ -114,7 +116,7 @@ fn a_tail_torn_at_any_byte_is_cut_to_the_last_whole_frame() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_found_and_costs_at_most_its_frame() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (made, hit) = (dir.path().join("made"), dir.path().join("hit"));
     let config = small_files(700);
     let frames = fill(&made, config, 12, 12);
@@ -146,7 +148,7 @@ fn a_flipped_bit_anywhere_is_found_and_costs_at_most_its_frame() {
 
 #[test]
 fn a_destroyed_block_costs_the_frames_it_touches() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (made, hit) = (dir.path().join("made"), dir.path().join("hit"));
     let config = LogConfig::default();
     let frames = fill(&made, config, 300, 200);
@@ -176,7 +178,7 @@ fn a_destroyed_block_costs_the_frames_it_touches() {
 
 #[test]
 fn damage_under_a_running_log_is_not_served_either() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let frames = fill(dir.path(), LogConfig::default(), 10, 50);
     let (log, _) = open(dir.path(), LogConfig::default());
     let path = &files(dir.path())[0];
@@ -194,7 +196,7 @@ fn damage_under_a_running_log_is_not_served_either() {
 
 #[test]
 fn frames_of_another_file_are_refused_wherever_they_are() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (made, other) = (dir.path().join("made"), dir.path().join("other"));
     let config = LogConfig::default();
     let frames = fill(&made, config, 8, 20);
@@ -237,7 +239,7 @@ fn frames_of_another_file_are_refused_wherever_they_are() {
 
 #[test]
 fn lost_copied_and_swapped_files_are_told() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (made, hit) = (dir.path().join("made"), dir.path().join("hit"));
     let config = small_files(600);
     let frames = fill(&made, config, 20, 20);
@@ -285,7 +287,7 @@ fn lost_copied_and_swapped_files_are_told() {
 
 #[test]
 fn sequence_numbers_in_use_elsewhere_are_not_given_out_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let frames = fill(dir.path(), LogConfig::default(), 6, 20);
     let last = &frames[5];
     let head = last.first + u64::from(last.record.rows) - 1;
@@ -309,7 +311,7 @@ fn sequence_numbers_in_use_elsewhere_are_not_given_out_again() {
 
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     fill(dir.path(), small_files(1), 3, 20);
     let path = files(dir.path()).pop().unwrap();
     let mut bytes = std::fs::read(&path).unwrap();

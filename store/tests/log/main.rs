@@ -11,8 +11,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use watchfire_event::Record;
 use watchfire_store::log::{Log, LogConfig, Recovered};
+
+/// A folder for a test that opens a log thousands of times: in memory where there is such a place.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
 
 /// A record with `rows` lines that name `n`, so that no two records are alike.
 fn record(n: u64, rows: u32, line_bytes: usize) -> Record {
