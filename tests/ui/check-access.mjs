@@ -1,20 +1,30 @@
-// WCAG 2.2 AA as far as a program can tell: axe on every page in both themes, wide and narrow; zoom; motion.
+// WCAG 2.2 AA as far as a program can tell: axe on every page in both themes, wide and narrow;
+// zoom; the skip link.
 
 import { accessible, assert, clean, equal, searched } from './harness.mjs';
 
 async function pages(page, mark) {
   await page.goto('/alerts?q=*&from=now-7d');
   await page.waitForSelector('.alert-item, .empty');
-  const alert = await page.$eval('.alert-item', (link) => link.getAttribute('href')).catch(() => null);
+  const alert = await page
+    .$eval('.alert-item', (link) => link.getAttribute('href'))
+    .catch(() => null);
   return [
-    ['search', `/search?q=labels.run:${mark}&from=now-24h`, '.rows', async () => {
-      await page.click('.rows .open-row >> nth=1');
-      await page.waitForSelector('.field-table');
-    }],
+    [
+      'search',
+      `/search?q=labels.run:${mark}&from=now-24h`,
+      '.rows',
+      async () => {
+        await page.click('.rows .open-row >> nth=1');
+        await page.waitForSelector('.field-table');
+      },
+    ],
     ['an empty search', '/search?q=nothing.here:at-all', '.empty'],
     ['a wrong query', '/search?q=a%20AND%20%28', '.query-error'],
     ['the list of alerts', '/alerts?q=*&from=now-7d', '.alert-item'],
-    ...(alert ? [['an alert', alert, '.happened .raised', async () => page.waitForSelector('.picture svg')]] : []),
+    ...(alert
+      ? [['an alert', alert, '.happened .raised', async () => page.waitForSelector('.picture svg')]]
+      : []),
     ['an entity', '/entities?kind=service&value=auth', '.companions'],
     ['rules', '/rules', '.page table'],
     ['data', '/data', '.page table'],
@@ -26,7 +36,9 @@ async function pages(page, mark) {
 }
 
 async function fits(page, where) {
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const over = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
   assert(over <= 1, `${where} is ${over} px too wide`);
 }
 
@@ -34,7 +46,10 @@ export async function checkAccess({ page, score, mark, faults }) {
   const list = await pages(page, mark);
   for (const theme of ['dark', 'light']) {
     await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
-    for (const [width, name] of [[1360, 'wide'], [400, 'narrow']]) {
+    for (const [width, name] of [
+      [1360, 'wide'],
+      [400, 'narrow'],
+    ]) {
       await page.setViewportSize({ width, height: 860 });
       for (const [where, path, ready, then] of list) {
         await score.check(`axe is clean: ${where}, ${theme}, ${name}`, async () => {
@@ -72,13 +87,19 @@ export async function checkAccess({ page, score, mark, faults }) {
     await page.goto('/rules');
     await page.waitForSelector('.rail');
     await page.keyboard.press('Tab');
-    equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content', 'the first stop');
+    equal(
+      await page.evaluate(() => document.activeElement.textContent),
+      'Skip to the content',
+      'the first stop',
+    );
     await page.keyboard.press('Enter');
     equal(await page.evaluate(() => document.activeElement.id), 'main', 'the focus after skipping');
   });
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize({ width: 1360, height: 900 });
-  await score.check('no page broke a policy or logged an error', () => clean(page, faults, 'all pages'));
+  await score.check('no page broke a policy or logged an error', () =>
+    clean(page, faults, 'all pages'),
+  );
 }
 
 export async function checkLoginAccess({ page, score }) {

@@ -17,18 +17,21 @@ export async function checkAlerts({ page, score, base, token, mark, faults }) {
     await until(() => first(page), 'an open alert', ALERT_WITHIN_MS);
   });
   let title = '';
-  await score.check('an alert says its sentence, who, what happened, and shows its picture', async () => {
-    await page.click('.alert-item >> nth=0');
-    await page.waitForSelector('.alert .sentence');
-    title = await page.textContent('.alert h1');
-    assert(title.length > 0, 'no title');
-    assert((await page.textContent('.alert .sentence')).length > 10, 'no sentence');
-    assert(new URL(page.url()).pathname.startsWith('/alerts/'), 'the alert is not in the URL');
-    await page.waitForSelector('.happened .raised');
-    await page.waitForSelector('.happened .event');
-    await page.waitForSelector('.involved li');
-    await page.waitForSelector('.picture .measured');
-  });
+  await score.check(
+    'an alert says its sentence, who, what happened, and shows its picture',
+    async () => {
+      await page.click('.alert-item >> nth=0');
+      await page.waitForSelector('.alert .sentence');
+      title = await page.textContent('.alert h1');
+      assert(title.length > 0, 'no title');
+      assert((await page.textContent('.alert .sentence')).length > 10, 'no sentence');
+      assert(new URL(page.url()).pathname.startsWith('/alerts/'), 'the alert is not in the URL');
+      await page.waitForSelector('.happened .raised');
+      await page.waitForSelector('.happened .event');
+      await page.waitForSelector('.involved li');
+      await page.waitForSelector('.picture .measured');
+    },
+  );
   await score.check('the alert leads to its events', async () => {
     const href = await page.getAttribute('.search-evidence', 'href');
     await page.click('.search-evidence');
@@ -50,7 +53,11 @@ export async function checkAlerts({ page, score, base, token, mark, faults }) {
   await score.check('the key a acknowledges', async () => {
     await page.keyboard.press('a');
     await page.waitForSelector('.tags >> text=acknowledged');
-    equal(await page.locator('button:has-text("Acknowledge")').count(), 0, 'acknowledge buttons left');
+    equal(
+      await page.locator('button:has-text("Acknowledge")').count(),
+      0,
+      'acknowledge buttons left',
+    );
   });
   await score.check('a comment is kept', async () => {
     await page.fill('.comment-form input', 'seen <b>and</b> checked');
@@ -82,5 +89,7 @@ export async function checkAlerts({ page, score, base, token, mark, faults }) {
     await page.waitForSelector('.alert-main [role=alert]');
     faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes('404')));
   });
-  await score.check('the alerts page broke no policy and logged no error', () => clean(page, faults, 'alerts'));
+  await score.check('the alerts page broke no policy and logged no error', () =>
+    clean(page, faults, 'alerts'),
+  );
 }

@@ -17,7 +17,8 @@ async function everyView(page, mark) {
   for (const facet of await page.locator('.facet-value .pick').all()) await facet.hover();
   const svg = await page.$('.histogram svg');
   const box = await svg.boundingBox();
-  for (let step = 0; step <= 20; step += 1) await page.mouse.move(box.x + (box.width * step) / 20, box.y + 30);
+  for (let step = 0; step <= 20; step += 1)
+    await page.mouse.move(box.x + (box.width * step) / 20, box.y + 30);
   await page.fill('.query-box input', '');
   await page.type('.query-box input', 'service.name:');
   await page.waitForSelector('.suggest li');
@@ -35,10 +36,11 @@ export async function checkHostile({ page, score, base, token, mark, faults }) {
     await until(async () => {
       await page.goto(`/search?q=labels.run:${hostileMark}&from=now-24h`);
       await searched(page);
-      return await page.locator('.rows .open-row').count() === PAYLOADS.length;
+      return (await page.locator('.rows .open-row').count()) === PAYLOADS.length;
     }, 'the hostile events');
     const text = await page.textContent('.rows');
-    for (const payload of PAYLOADS) assert(text.includes(payload), `${payload} is not shown as text`);
+    for (const payload of PAYLOADS)
+      assert(text.includes(payload), `${payload} is not shown as text`);
   });
   await score.check('no hostile text runs in any view of the search page', async () => {
     await everyView(page, hostileMark);
@@ -48,13 +50,15 @@ export async function checkHostile({ page, score, base, token, mark, faults }) {
     await page.goto(`/search?q=labels.run:${hostileMark}&from=now-24h`);
     await page.waitForSelector('.facet:has-text("service.name") .pick');
     await page.click('.facet:has-text("service.name") .pick >> nth=0');
-    await until(async () => await page.locator('.rows .open-row').count() === 1, 'one row');
+    await until(async () => (await page.locator('.rows .open-row').count()) === 1, 'one row');
     await clean(page, faults, 'a filter by a hostile value');
   });
   await score.check('hostile text in the address is text', async () => {
     for (const payload of PAYLOADS.slice(0, 6)) {
       const text = encodeURIComponent(payload);
-      await page.goto(`/search?q=${encodeURIComponent(JSON.stringify(payload))}&from=now-24h&by=${text}&cols=${text}`);
+      await page.goto(
+        `/search?q=${encodeURIComponent(JSON.stringify(payload))}&by=${text}&cols=${text}`,
+      );
       await searched(page);
       await page.goto(`/alerts?q=${text}`);
       await page.waitForSelector('.query-error, .alert-side');
@@ -63,11 +67,14 @@ export async function checkHostile({ page, score, base, token, mark, faults }) {
     }
     await clean(page, faults, 'pages with hostile addresses');
   });
-  await score.check('field names of hostile events are text on the data and rules pages', async () => {
-    for (const path of ['/data', '/rules']) {
-      await page.goto(path);
-      await page.waitForSelector('.page table');
-    }
-    await clean(page, faults, 'the data and rules pages');
-  });
+  await score.check(
+    'field names of hostile events are text on the data and rules pages',
+    async () => {
+      for (const path of ['/data', '/rules']) {
+        await page.goto(path);
+        await page.waitForSelector('.page table');
+      }
+      await clean(page, faults, 'the data and rules pages');
+    },
+  );
 }

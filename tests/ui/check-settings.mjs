@@ -32,20 +32,26 @@ export async function enter({ page, score, base, credential }) {
   const byLink = credential.includes('/setup?');
   const user = byLink ? 'mira' : `tester${Date.now()}`;
   const password = byLink ? MOCK_PASSWORD : PASSWORD;
-  if (byLink) await score.check('the one-time link makes the first admin', () => firstAdmin(page, credential, user, password));
+  if (byLink)
+    await score.check('the one-time link makes the first admin', () =>
+      firstAdmin(page, credential, user, password),
+    );
   else await score.check('an admin token makes a user', () => userByToken(base, credential, user));
-  await score.check('a wrong password is refused, the right one leads to the page that was asked for', async () => {
-    await page.context().clearCookies();
-    await page.goto('/settings?tab=tokens');
-    await page.waitForSelector('[name=user]');
-    await page.fill('[name=user]', user);
-    await page.fill('[name=password]', 'not the password');
-    await page.click('.primary');
-    await page.waitForSelector('[role=alert]');
-    await page.fill('[name=password]', password);
-    await page.click('.primary');
-    await page.waitForSelector('h2:has-text("Tokens")');
-  });
+  await score.check(
+    'a wrong password is refused, the right one leads to the page that was asked for',
+    async () => {
+      await page.context().clearCookies();
+      await page.goto('/settings?tab=tokens');
+      await page.waitForSelector('[name=user]');
+      await page.fill('[name=user]', user);
+      await page.fill('[name=password]', 'not the password');
+      await page.click('.primary');
+      await page.waitForSelector('[role=alert]');
+      await page.fill('[name=password]', password);
+      await page.click('.primary');
+      await page.waitForSelector('h2:has-text("Tokens")');
+    },
+  );
 }
 
 /** Makes an ingest token on the page and gives its text. */
@@ -76,8 +82,14 @@ async function receiver() {
     response.writeHead(204);
     response.end();
   });
-  await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
-  return { taken, url: `http://127.0.0.1:${server.address().port}/hook`, close: () => server.close() };
+  await new Promise((done) => {
+    server.listen(0, '127.0.0.1', done);
+  });
+  return {
+    taken,
+    url: `http://127.0.0.1:${server.address().port}/hook`,
+    close: () => server.close(),
+  };
 }
 
 export async function checkSettings({ page, score, faults }) {
@@ -89,7 +101,10 @@ export async function checkSettings({ page, score, faults }) {
     await page.fill('[name=url]', hook.url);
     await page.click('.form .primary');
     const secret = await page.textContent('.secret pre').catch(() => '');
-    assert(secret.startsWith('whsec_'), 'no signing secret; does WATCHFIRE_WEBHOOK_ALLOW name 127.0.0.0/8?');
+    assert(
+      secret.startsWith('whsec_'),
+      'no signing secret; does WATCHFIRE_WEBHOOK_ALLOW name 127.0.0.0/8?',
+    );
     await page.click(`tr:has-text("${name}") button:has-text("Test")`);
     await until(() => hook.taken.length > 0, 'the test at the receiver');
     assert(hook.taken[0].headers['webhook-signature'], 'the delivery is not signed');
@@ -122,10 +137,16 @@ export async function checkSettings({ page, score, faults }) {
     await page.goto('/settings');
     await page.click('button:has-text("Light")');
     await page.reload();
-    equal(await page.evaluate(() => document.documentElement.dataset.theme), 'light', 'the kept theme');
+    equal(
+      await page.evaluate(() => document.documentElement.dataset.theme),
+      'light',
+      'the kept theme',
+    );
     await page.click('button:has-text("System")');
   });
-  await score.check('settings broke no policy and logged no error', () => clean(page, faults, 'settings'));
+  await score.check('settings broke no policy and logged no error', () =>
+    clean(page, faults, 'settings'),
+  );
 }
 
 export async function checkSignOut({ page, score }) {
@@ -133,6 +154,10 @@ export async function checkSignOut({ page, score }) {
     await page.goto('/settings');
     await page.click('button:has-text("Sign out")');
     await page.waitForSelector('[name=password]');
-    equal(await page.evaluate(async () => (await fetch('/api/v1/session')).status), 401, 'the status of the session');
+    equal(
+      await page.evaluate(async () => (await fetch('/api/v1/session')).status),
+      401,
+      'the status of the session',
+    );
   });
 }

@@ -1,4 +1,5 @@
-// What can be checked without a browser: contrast of the tokens in both themes, and what the sources never do.
+// What can be checked without a browser: contrast of the tokens in both themes, what the sources
+// never do, and the reading of queries.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,15 +9,25 @@ import { asksFor, clauses, faithful, toggle, tokens, typedAt } from '../../web/u
 
 const UI = fileURLToPath(new URL('../../web/ui/', import.meta.url));
 const TEXT_ON = {
-  text: ['bg', 'panel', 'raised'], dim: ['bg', 'panel', 'raised'], faint: ['bg', 'panel', 'raised'],
-  'fire-text': ['bg', 'panel', 'raised'], blue: ['bg', 'panel', 'blue-tint'], ok: ['bg', 'panel', 'raised'],
-  critical: ['bg', 'panel', 'raised'], high: ['bg', 'panel', 'raised'], medium: ['bg', 'panel', 'raised'],
-  low: ['bg', 'panel', 'raised'], info: ['bg', 'panel', 'raised'], 'on-tint': ['fire-tint', 'bg', 'panel'], 'on-fire': ['fire'],
+  text: ['bg', 'panel', 'raised'],
+  dim: ['bg', 'panel', 'raised'],
+  faint: ['bg', 'panel', 'raised'],
+  'fire-text': ['bg', 'panel', 'raised'],
+  blue: ['bg', 'panel', 'blue-tint'],
+  ok: ['bg', 'panel', 'raised'],
+  critical: ['bg', 'panel', 'raised'],
+  high: ['bg', 'panel', 'raised'],
+  medium: ['bg', 'panel', 'raised'],
+  low: ['bg', 'panel', 'raised'],
+  info: ['bg', 'panel', 'raised'],
+  'on-tint': ['fire-tint', 'bg', 'panel'],
+  'on-fire': ['fire'],
 };
 const SHAPE_ON = { edge: ['bg', 'panel'], fire: ['bg', 'panel', 'raised'] };
 
 function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
+  const [r, g, b] = [1, 3, 5]
+    .map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
     .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
@@ -28,7 +39,8 @@ function contrast(a, b) {
 
 function themes() {
   const css = readFileSync(join(UI, 'css/tokens.css'), 'utf8');
-  const read = (block) => Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)].map((m) => [m[1], m[2]]));
+  const read = (block) =>
+    Object.fromEntries([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)].map((m) => [m[1], m[2]]));
   const blocks = [...css.matchAll(/:root[^{]*\{([^}]*)\}/g)].map((match) => read(match[1]));
   return { dark: blocks[0], light: blocks[1], 'light by the system': blocks[2] };
 }
@@ -41,17 +53,35 @@ function sources(folder = UI) {
   });
 }
 
-const BANNED = [/innerHTML/, /outerHTML/, /insertAdjacentHTML/, /document\.write/, /\beval\(/, /new Function/, /dangerouslySetInnerHTML/,
-  /srcdoc/, /https?:\/\/(?!www\.w3\.org|attack\.mitre\.org)[a-z]+\.[a-z]/, / on[a-z]+="/, / style="/, /@import/];
+const BANNED = [
+  /innerHTML/,
+  /outerHTML/,
+  /insertAdjacentHTML/,
+  /document\.write/,
+  /\beval\(/,
+  /new Function/,
+  /dangerouslySetInnerHTML/,
+  /srcdoc/,
+  /https?:\/\/(?!www\.w3\.org|attack\.mitre\.org)[a-z]+\.[a-z]/,
+  / on[a-z]+="/,
+  / style="/,
+  /@import/,
+];
 
 export async function checkStatic({ score }) {
   await score.check('text has a contrast of 4.5:1 and shapes of 3:1 in both themes', () => {
     for (const [theme, colours] of Object.entries(themes())) {
-      for (const [pairs, least] of [[TEXT_ON, 4.5], [SHAPE_ON, 3]]) {
+      for (const [pairs, least] of [
+        [TEXT_ON, 4.5],
+        [SHAPE_ON, 3],
+      ]) {
         for (const [front, backs] of Object.entries(pairs)) {
           for (const back of backs) {
             const found = contrast(colours[front], colours[back]);
-            assert(found >= least, `${theme}: --${front} on --${back} is ${found.toFixed(2)}:1, needs ${least}`);
+            assert(
+              found >= least,
+              `${theme}: --${front} on --${back} is ${found.toFixed(2)}:1, needs ${least}`,
+            );
           }
         }
       }
@@ -74,7 +104,13 @@ export async function checkStatic({ score }) {
     }
   });
   await score.check('queries are cut, read and changed without loss', () => {
-    const texts = ['a:1 AND NOT (b:"x \\" y" OR c:[1 TO 5])', 'x\\:y:z  "unclosed', ':: ) ( \\', 'p:/re gex/ -q:7 http://x:8', '\u202e:"\u0000"'];
+    const texts = [
+      'a:1 AND NOT (b:"x \\" y" OR c:[1 TO 5])',
+      'x\\:y:z  "unclosed',
+      ':: ) ( \\',
+      'p:/re gex/ -q:7 http://x:8',
+      '\u202e:"\u0000"',
+    ];
     for (const text of texts) assert(faithful(text, tokens(text)), `${text} is cut with loss`);
     equal(toggle('a:1', 'b', 'x y'), 'a:1 AND b:"x y"', 'an added value');
     equal(toggle('a:1 AND b:"x y"', 'b', 'x y'), 'a:1', 'a value taken out');
@@ -82,10 +118,19 @@ export async function checkStatic({ score }) {
     equal(toggle('a:1', 'a', '1', true), 'NOT a:1', 'a value turned round');
     for (const value of ['"', '\\', 'a"b\\', 'AND', '', '*', 'x:y', '<b>']) {
       const text = toggle('s:1', 'field name', value);
-      assert(asksFor(text, 'field name', value), `${JSON.stringify(value)} is not found again in ${text}`);
+      assert(
+        asksFor(text, 'field name', value),
+        `${JSON.stringify(value)} is not found again in ${text}`,
+      );
       equal(toggle(text, 'field name', value), 's:1', 'the query without it');
     }
-    equal(clauses('NOT a:1 b:2').map((one) => one.not).join(), 'true,false', 'what is excluded');
+    equal(
+      clauses('NOT a:1 b:2')
+        .map((one) => one.not)
+        .join(),
+      'true,false',
+      'what is excluded',
+    );
     equal(typedAt('service.name:au', 15).prefix, 'au', 'what is typed');
   });
 }

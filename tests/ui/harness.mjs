@@ -7,7 +7,9 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const BROWSERS = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].filter(Boolean);
+const BROWSERS = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].filter(
+  Boolean,
+);
 export const PATIENCE_MS = 15_000;
 
 /** Counts checks; a failed one is printed and the run goes on. */
@@ -22,7 +24,9 @@ export class Score {
       process.stdout.write(`ok    ${name}\n`);
     } catch (error) {
       this.failed += 1;
-      process.stdout.write(`FAIL  ${name}\n      ${String(error.message).split('\n').slice(0, 12).join('\n      ')}\n`);
+      process.stdout.write(
+        `FAIL  ${name}\n      ${String(error.message).split('\n').slice(0, 12).join('\n      ')}\n`,
+      );
     }
   }
 }
@@ -46,12 +50,18 @@ export async function until(ask, what, patience = PATIENCE_MS) {
       last = error;
     }
     if (last && !(last instanceof Error)) return last;
-    if (Date.now() > end) throw new Error(`${what} did not come true${last instanceof Error ? `: ${last.message}` : ''}`);
-    await new Promise((done) => { setTimeout(done, 100); });
+    if (Date.now() > end)
+      throw new Error(
+        `${what} did not come true${last instanceof Error ? `: ${last.message}` : ''}`,
+      );
+    await new Promise((done) => {
+      setTimeout(done, 100);
+    });
   }
 }
 
-/** Answers that are part of a check and that the browser reports as errors: who is signed in (nobody), a wrong query. */
+/** Answers that belong to a check though the browser reports them: nobody is signed in, a wrong
+ * query. */
 const EXPECTED = [/\/api\/v1\/session/, /\/api\/v1\/setup/, /[?&]q=[^&]*%28(&|$)/];
 
 /** A browser with one page that notes every script error, console error and broken policy. */
@@ -65,14 +75,24 @@ export async function launch(base) {
     }
   });
   assert(executablePath, 'no Chromium found; name it in CHROMIUM');
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
-  const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, colorScheme: 'dark', acceptDownloads: true, baseURL: base });
+  const browser = await chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+  });
+  const context = await browser.newContext({
+    viewport: { width: 1360, height: 900 },
+    colorScheme: 'dark',
+    acceptDownloads: true,
+    baseURL: base,
+  });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: base });
   const faults = [];
   await context.addInitScript(() => {
     globalThis.brokenPolicies = [];
     document.addEventListener('securitypolicyviolation', (event) => {
-      globalThis.brokenPolicies.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+      globalThis.brokenPolicies.push(
+        `${event.violatedDirective} ${event.blockedURI} ${event.sample}`,
+      );
     });
   });
   const page = await context.newPage();
@@ -84,15 +104,21 @@ export async function launch(base) {
   });
   page.on('console', (message) => {
     const from = message.location().url ?? '';
-    const expected = /Failed to load resource/.test(message.text()) && EXPECTED.some((pattern) => pattern.test(from));
-    if (message.type() === 'error' && !expected) faults.push(`console: ${message.text()} (${from})`);
+    const expected =
+      /Failed to load resource/.test(message.text()) &&
+      EXPECTED.some((pattern) => pattern.test(from));
+    if (message.type() === 'error' && !expected)
+      faults.push(`console: ${message.text()} (${from})`);
   });
   return { browser, context, page, faults };
 }
 
 /** Fails if any text of an event became script, or any policy was broken on this page. */
 export async function clean(page, faults, where) {
-  const found = await page.evaluate(() => ({ ran: globalThis.xssRan ?? 0, broken: globalThis.brokenPolicies ?? [] }));
+  const found = await page.evaluate(() => ({
+    ran: globalThis.xssRan ?? 0,
+    broken: globalThis.brokenPolicies ?? [],
+  }));
   equal(found.ran, 0, `scripts from events that ran on ${where}`);
   equal(found.broken.join('; '), '', `broken policies on ${where}`);
   equal(faults.join('; '), '', `errors on ${where}`);
@@ -104,8 +130,13 @@ export async function accessible(page, where) {
   const violations = await page.evaluate(async () => {
     const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
     const result = await globalThis.axe.run(document, { runOnly: tags });
-    return result.violations.map((one) => `${one.id} (${one.impact}): ${one.nodes.slice(0, 3).map((node) =>
-      `${node.target.join(' ')} ${node.any[0]?.message ?? node.failureSummary}`).join(' | ')}`);
+    return result.violations.map(
+      (one) =>
+        `${one.id} (${one.impact}): ${one.nodes
+          .slice(0, 3)
+          .map((node) => `${node.target.join(' ')} ${node.any[0]?.message ?? node.failureSummary}`)
+          .join(' | ')}`,
+    );
   });
   equal(violations.join('\n'), '', `axe on ${where}`);
 }
@@ -118,7 +149,10 @@ export async function send(base, token, events) {
     body: events.map((event) => JSON.stringify(event)).join('\n'),
   });
   const body = await answer.json();
-  assert(answer.ok && body.accepted === events.length, `the events were not taken: ${answer.status} ${JSON.stringify(body)}`);
+  assert(
+    answer.ok && body.accepted === events.length,
+    `the events were not taken: ${answer.status} ${JSON.stringify(body)}`,
+  );
 }
 
 /** Waits until the search page shows an answer. */

@@ -1,10 +1,12 @@
-// A small reading of the query language for the mock: field:value, words, AND, OR, NOT, parentheses, `*`, `[a TO b]`.
+// A small reading of the query language for the mock: field:value, words, AND, OR, NOT,
+// parentheses, `*`, `[a TO b]`.
 
 const TOKEN = /\s+|"(?:\\.|[^"\\])*"|\[[^\]]*\]|[()]|(?:\\.|[^\s:()"\\])+:|[^\s()":]+|./g;
 
 function walk(value, path, into) {
   if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
-    for (const [key, inner] of Object.entries(value)) walk(inner, path ? `${path}.${key}` : key, into);
+    for (const [key, inner] of Object.entries(value))
+      walk(inner, path ? `${path}.${key}` : key, into);
   } else {
     for (const item of Array.isArray(value) ? value : [value]) into.push([path, item]);
   }
@@ -27,16 +29,29 @@ function fail(message, position) {
 function valueTest(text) {
   if (text === '*') return () => true;
   const range = /^\[(\S+) TO (\S+)\]$/.exec(text);
-  if (range) return (value) => Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
+  if (range)
+    return (value) => Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
   const over = /^(>=|<=|>|<)(.+)$/.exec(text);
   if (over) {
     const [, sign, limit] = over;
-    return (value) => (sign === '>=' ? value >= Number(limit) : sign === '>' ? value > Number(limit)
-      : sign === '<=' ? value <= Number(limit) : value < Number(limit));
+    return (value) =>
+      sign === '>='
+        ? value >= Number(limit)
+        : sign === '>'
+          ? value > Number(limit)
+          : sign === '<='
+            ? value <= Number(limit)
+            : value < Number(limit);
   }
   const plain = text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, '$1') : text;
   if (!text.startsWith('"') && /[*?]/.test(plain)) {
-    const pattern = new RegExp(`^${plain.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.')}$`, 'i');
+    const pattern = new RegExp(
+      `^${plain
+        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+        .replace(/\*/g, '.*')
+        .replace(/\?/g, '.')}$`,
+      'i',
+    );
     return (value) => pattern.test(value);
   }
   return (value) => value.toLowerCase() === plain.toLowerCase();
@@ -45,7 +60,8 @@ function valueTest(text) {
 /** A function from hit to whether it matches. */
 export function parse(text) {
   const list = [];
-  for (const match of text.matchAll(TOKEN)) if (!/^\s+$/.test(match[0])) list.push([match[0], match.index]);
+  for (const match of text.matchAll(TOKEN))
+    if (!/^\s+$/.test(match[0])) list.push([match[0], match.index]);
   let at = 0;
   const peek = () => list[at]?.[0];
   const one = () => {
@@ -61,17 +77,24 @@ export function parse(text) {
       at += 1;
       return inner;
     }
-    if (/^[):"]$/.test(token) || /^(AND|OR)$/.test(token)) fail(`${token} cannot stand here`, position);
+    if (/^[):"]$/.test(token) || /^(AND|OR)$/.test(token))
+      fail(`${token} cannot stand here`, position);
     if (token.endsWith(':') && !token.startsWith('"')) {
       const field = token.slice(0, -1).replace(/\\(.)/g, '$1');
       let value = list[at]?.[0] ?? fail(`a value is missing after ${token}`, text.length);
       at += 1;
-      while (peek() && list[at][1] === list[at - 1][1] + list[at - 1][0].length && !/^[()]$/.test(peek())) value += list[at++][0];
+      while (
+        peek() &&
+        list[at][1] === list[at - 1][1] + list[at - 1][0].length &&
+        !/^[()]$/.test(peek())
+      )
+        value += list[at++][0];
       const test = valueTest(value);
       return (hit) => valuesAt(hit, field).some(test);
     }
     const word = token.replace(/^"|"$/g, '').toLowerCase();
-    return (hit) => valuesAt(hit, null).some(([, value]) => String(value).toLowerCase().includes(word));
+    return (hit) =>
+      valuesAt(hit, null).some(([, value]) => String(value).toLowerCase().includes(word));
   };
   const both = () => {
     const tests = [one()];

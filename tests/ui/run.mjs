@@ -2,9 +2,9 @@
 //
 //   node tests/ui/run.mjs URL CREDENTIAL      or with WATCHFIRE_URL and WATCHFIRE_TOKEN
 //
-// CREDENTIAL is the one-time admin link that the server printed at its first start, or an admin API token, with which a
-// user for the run is made. The server needs WATCHFIRE_WEBHOOK_ALLOW=127.0.0.0/8 for the channel checks. CHROMIUM
-// names the browser where it is not /usr/bin/chromium.
+// CREDENTIAL is the one-time admin link that the server printed at its first start, or an admin API
+// token, with which a user for the run is made. The server needs WATCHFIRE_WEBHOOK_ALLOW=127.0.0.0/8
+// for the channel checks. CHROMIUM names the browser where it is not /usr/bin/chromium.
 
 import { Score, launch, send } from './harness.mjs';
 import { checkAccess, checkLoginAccess } from './check-access.mjs';
@@ -30,7 +30,9 @@ try {
   await checkLoginAccess(run);
   await enter(run);
   run.token = await makeToken(run);
-  await score.check('a shipper sends events with the new token', () => send(base, run.token, ordinary(Date.now(), run.mark)));
+  await score.check('a shipper sends events with the new token', () =>
+    send(base, run.token, ordinary(Date.now(), run.mark)),
+  );
   await checkSearch(run);
   await checkAlerts(run);
   await checkSettings(run);

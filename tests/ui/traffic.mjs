@@ -1,4 +1,4 @@
-// Events the checks send: ordinary requests, a password spray, and every string that ever became a script.
+// Events the checks send: ordinary requests, attacks, and strings that want to become scripts.
 
 const MINUTE = 60_000;
 
@@ -24,23 +24,43 @@ export function ordinary(now, mark) {
   });
 }
 
-/** What rules of the day-one pack are made for: injection in a path, and many failed logins from one address. */
+/** What rules of the day-one pack are made for: an injection, and many failed logins from one
+ * address. */
 export function attack(now, mark) {
   const login = (n) => ({
     '@timestamp': new Date(now - 4 * MINUTE + n * 400).toISOString(),
-    'service.name': 'auth', 'event.category': 'authentication', 'event.action': 'login', 'event.outcome': 'failure',
-    'source.ip': '203.0.113.9', 'user.id': `victim${n}`, 'http.request.method': 'POST', 'http.response.status_code': 401,
-    'url.path': '/login', 'labels.run': mark, message: `login failed: bad credentials for victim${n}`,
+    'service.name': 'auth',
+    'event.category': 'authentication',
+    'event.action': 'login',
+    'event.outcome': 'failure',
+    'source.ip': '203.0.113.9',
+    'user.id': `victim${n}`,
+    'http.request.method': 'POST',
+    'http.response.status_code': 401,
+    'url.path': '/login',
+    'labels.run': mark,
+    message: `login failed: bad credentials for victim${n}`,
   });
   const injection = (n) => ({
     '@timestamp': new Date(now - 3 * MINUTE + n * 500).toISOString(),
-    'service.name': 'gateway', 'event.category': 'web', 'event.action': 'request', 'event.outcome': 'success',
-    'source.ip': '203.0.113.77', 'http.request.method': 'GET', 'http.response.status_code': 200,
-    'url.path': `/api/v1/items/${n}`, 'url.query': "id=1' UNION SELECT username,password FROM users--",
+    'service.name': 'gateway',
+    'event.category': 'web',
+    'event.action': 'request',
+    'event.outcome': 'success',
+    'source.ip': '203.0.113.77',
+    'http.request.method': 'GET',
+    'http.response.status_code': 200,
+    'url.path': `/api/v1/items/${n}`,
+    'url.query': "id=1' UNION SELECT username,password FROM users--",
     'url.original': `/api/v1/items/${n}?id=1' UNION SELECT username,password FROM users--`,
-    'user_agent.original': 'sqlmap/1.8', 'labels.run': mark, message: 'request served',
+    'user_agent.original': 'sqlmap/1.8',
+    'labels.run': mark,
+    message: 'request served',
   });
-  return [...Array.from({ length: 300 }, (_, n) => login(n)), ...Array.from({ length: 20 }, (_, n) => injection(n))];
+  return [
+    ...Array.from({ length: 300 }, (_, n) => login(n)),
+    ...Array.from({ length: 20 }, (_, n) => injection(n)),
+  ];
 }
 
 const RUN = 'globalThis.xssRan=(globalThis.xssRan||0)+1';
@@ -66,8 +86,19 @@ export const PAYLOADS = [
 export function hostile(now, mark) {
   return PAYLOADS.map((text, n) => ({
     '@timestamp': new Date(now - 2 * MINUTE + n * 1000).toISOString(),
-    'service.name': text, 'user.id': text, 'event.action': text, 'event.outcome': text, 'log.level': text, 'host.name': text,
-    'source.ip': text, 'http.response.status_code': text, 'url.path': text, 'user_agent.original': text,
-    'labels.run': mark, [text]: text, nested: { [text]: [text, { [text]: text }] }, message: text,
+    'service.name': text,
+    'user.id': text,
+    'event.action': text,
+    'event.outcome': text,
+    'log.level': text,
+    'host.name': text,
+    'source.ip': text,
+    'http.response.status_code': text,
+    'url.path': text,
+    'user_agent.original': text,
+    'labels.run': mark,
+    [text]: text,
+    nested: { [text]: [text, { [text]: text }] },
+    message: text,
   }));
 }

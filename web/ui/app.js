@@ -47,7 +47,8 @@ function followOpenAlerts() {
 
 function Notice() {
   const now = notice.use();
-  return html`<div class=${`notice ${now?.kind ?? ''}`} role="status" aria-live="polite">${now?.text}</div>`;
+  const kind = now?.kind ?? '';
+  return html`<div class=${`notice ${kind}`} role="status" aria-live="polite">${now?.text}</div>`;
 }
 
 function Inside({ page }) {
@@ -62,7 +63,9 @@ function Inside({ page }) {
   };
   useKeys({
     '?': () => helpOpen.set(true),
-    g: () => { lead.current = Date.now(); },
+    g: () => {
+      lead.current = Date.now();
+    },
     s: afterG('/search'),
     a: afterG('/alerts'),
   });

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches the vendored modules from their npm packages and checks them. Needs npm; run it only to take a new version.
+# Fetches the vendored modules from their npm packages and checks them. Needs npm.
 set -eu
 cd "$(dirname "$0")/vendor"
 

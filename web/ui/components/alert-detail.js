@@ -10,25 +10,46 @@ import { Happened } from './happened.js';
 import { Involved } from './involved.js';
 import { Matched } from './matched.js';
 
-function State({ alert }) {
-  const seen = plural(alert.count ?? 1, 'time');
-  const status = alert.status === 'closed' && alert.reason ? `closed, ${reasonTitle(alert.reason).toLowerCase()}` : alert.status;
-  return html`<span class="tag" title=${exact(alert.ts * 1000)}>${status} since ${shortTime(alert.ts * 1000)}, seen ${seen}</span>`;
+function Tag({ text }) {
+  const { title, href } = tag(text);
+  if (!href) return html`<span class="tag">${title}</span>`;
+  return html`<a class="tag" href=${href} target="_blank" rel="noreferrer noopener">${title}</a>`;
+}
+
+function Tags({ alert }) {
+  const { status, reason, severity, assignee } = alert;
+  const state = reason ? `${status}, ${reasonTitle(reason).toLowerCase()}` : status;
+  const at = alert.ts * 1000;
+  const words = `${state} since ${shortTime(at)}, seen ${plural(alert.count ?? 1, 'time')}`;
+  return html`<p class="bar tags">
+    <span class=${`tag severity ${severity}`}>${capital(severity)}</span>
+    <span class="tag" title=${exact(at)}>${words}</span>
+    ${assignee && html`<span class="tag">with ${assignee}</span>`}
+    ${(alert.tags ?? []).map((text) => html`<${Tag} key=${text} text=${text} />`)}
+  </p>`;
+}
+
+function Sentence({ alert }) {
+  const part = ({ strong, text }) => (strong ? html`<strong>${text}</strong>` : text);
+  return html`<p class="sentence">${emphasised(alert).map(part)}</p>`;
+}
+
+function Origin({ alert }) {
+  const { rule, kind, detector, score } = alert;
+  const what = rule ? `Sigma rule, level ${rule.level}` : `${capital(kind)} detector`;
+  const points = Number(score).toFixed(1);
+  return html`<p class="faint source">
+    ${what} · ${' '}<span class="mono">${detector}</span>${' '} · score ${points}
+  </p>`;
 }
 
 export function AlertDetail({ alert, onChanged }) {
   zone.use();
   return html`<article class="alert" aria-label=${alert.title}>
-    <p class="bar tags"><span class=${`tag severity ${alert.severity}`}>${capital(alert.severity)}</span>
-      <${State} alert=${alert} />
-      ${alert.assignee && html`<span class="tag">with ${alert.assignee}</span>`}
-      ${(alert.tags ?? []).map(tag).map(({ title, href: link }) => (link
-    ? html`<a class="tag" key=${title} href=${link} target="_blank" rel="noreferrer noopener">${title}</a>`
-    : html`<span class="tag" key=${title}>${title}</span>`))}</p>
+    <${Tags} alert=${alert} />
     <h1>${alert.title}</h1>
-    <p class="sentence">${emphasised(alert).map((part) => (part.strong ? html`<strong>${part.text}</strong>` : part.text))}</p>
-    <p class="faint source">${alert.rule ? `Sigma rule, level ${alert.rule.level}` : `${capital(alert.kind)} detector`} · <span
-      class="mono">${alert.detector}</span> · score ${Number(alert.score).toFixed(1)}</p>
+    <${Sentence} alert=${alert} />
+    <${Origin} alert=${alert} />
     <${AlertActions} alert=${alert} onChanged=${onChanged} />
     <div class="boxes">
       <${Baseline} alert=${alert} />

@@ -1,21 +1,32 @@
 // The list of alerts: what, who, when, how bad.
 import { html } from '../lib/html.js';
-import { about } from '../lib/alert.js';
+import { about, capital } from '../lib/alert.js';
 import { exact, shortTime } from '../lib/format.js';
 import { href } from '../lib/route.js';
 import { zone } from '../lib/state.js';
-import { Mark, SeverityWord } from './severity.js';
+
+function Item({ alert, chosen, params }) {
+  const { id, title, severity, status } = alert;
+  const at = alert.ts * 1000;
+  return html`<a
+    class="alert-item"
+    href=${href(`/alerts/${encodeURIComponent(id)}`, params)}
+    aria-current=${id === chosen ? 'true' : undefined}
+  >
+    <span class=${`mark-severity ${severity}`} aria-hidden="true"></span>
+    <span class="alert-title">${title}</span>
+    <time title=${exact(at)}>${shortTime(at)}</time>
+    <span class="alert-about">${about(alert)}</span>
+    <span class="alert-state">
+      ${status !== 'open' && html`<span class="dim">${status} · ${' '}</span>`}
+      <span class=${`severity-word ${severity}`}>${capital(severity)}</span>
+    </span>
+  </a>`;
+}
 
 export function AlertList({ alerts, chosen, params }) {
   zone.use();
   return html`<ul class="alert-list">${alerts.map((alert) => html`<li key=${alert.id}>
-    <a class="alert-item" href=${href(`/alerts/${encodeURIComponent(alert.id)}`, params)}
-      aria-current=${alert.id === chosen ? 'true' : undefined}>
-      <${Mark} severity=${alert.severity} />
-      <span class="alert-title">${alert.title}</span>
-      <time title=${exact(alert.ts * 1000)}>${shortTime(alert.ts * 1000)}</time>
-      <span class="alert-about">${about(alert)}</span>
-      <span class="alert-state">${alert.status !== 'open' && html`<span class="dim">${alert.status} · </span>`}<${SeverityWord}
-        severity=${alert.severity} /></span>
-    </a></li>`)}</ul>`;
+    <${Item} alert=${alert} chosen=${chosen} params=${params} />
+  </li>`)}</ul>`;
 }

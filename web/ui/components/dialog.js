@@ -12,7 +12,10 @@ export function Dialog({ title, onClose, children }) {
       before?.focus?.();
     };
   }, []);
-  return html`<dialog ref=${box} aria-label=${title} onCancel=${(event) => { event.preventDefault(); onClose(); }}
+  return html`<dialog ref=${box} aria-label=${title} onCancel=${(event) => {
+    event.preventDefault();
+    onClose();
+  }}
     onClick=${(event) => event.target === box.current && onClose()}>
     <div class="stack"><h1>${title}</h1>${children}</div>
   </dialog>`;

@@ -2,7 +2,7 @@
 import { html } from '../lib/html.js';
 import { say } from '../lib/state.js';
 
-/** A command with a button that copies it. */
+/** A text to be copied: a command, a secret, an event. */
 export function Command({ text, name = 'command' }) {
   const copy = async () => {
     try {
@@ -14,16 +14,21 @@ export function Command({ text, name = 'command' }) {
   };
   return html`<div class="command">
     <pre tabindex="0" aria-label=${name}>${text}</pre>
-    <button type="button" class="button small copy" onClick=${copy}>Copy<span class="sr"> ${name}</span></button>
+    <button type="button" class="button small copy" onClick=${copy}>
+      Copy<span class="sr"> ${name}</span>
+    </button>
   </div>`;
 }
 
 export function Empty({ title, children, command }) {
-  return html`<section class="empty"><h1>${title}</h1>
-    <p>${children}</p>${command && html`<${Command} text=${command} />`}</section>`;
+  return html`<section class="empty">
+    <h1>${title}</h1>
+    <p>${children}</p>
+    ${command && html`<${Command} text=${command} />`}
+  </section>`;
 }
 
-/** The one line that sends a first event to this server. */
-export const firstEvent = () => `curl ${location.origin}/api/v1/events -H "Authorization: Bearer $WATCHFIRE_TOKEN" \\
-  -H 'Content-Type: application/json' \\
-  -d '{"service.name":"auth","event.action":"login","event.outcome":"failure","source.ip":"203.0.113.9"}'`;
+/** The one command that sends a first event to this server. */
+export const firstEvent = () => `curl ${location.origin}/api/v1/events \\
+  -H "Authorization: Bearer $WATCHFIRE_TOKEN" -H 'Content-Type: application/json' \\
+  -d '{"service.name":"auth","event.action":"login","event.outcome":"failure","user.id":"u1"}'`;

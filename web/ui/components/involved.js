@@ -10,26 +10,50 @@ const ASKED = 6;
 const SHOWN = 20;
 const NEW_WITHIN_MS = 600_000;
 
-/** What the server knows of the first few: when first seen, and their alerts. An answer that fails is left out. */
-const askAbout = (everyone, signal) => Promise.all(everyone.slice(0, ASKED).map(([kind, value]) =>
-  get(`/entities/${encodeURIComponent(kind)}/${encodeURIComponent(value)}`, {}, signal).catch(() => null)));
+/** What the server knows of the first few; an answer that fails is left out. */
+function askAbout(everyone, signal) {
+  const address = ([kind, value]) =>
+    `/entities/${encodeURIComponent(kind)}/${encodeURIComponent(value)}`;
+  const ask = (entity) => get(address(entity), {}, signal).catch(() => null);
+  return Promise.all(everyone.slice(0, ASKED).map(ask));
+}
 
+/** Since when it is known, and in how many other alerts it is. */
 function Note({ known, alert }) {
   if (!known) return null;
-  const first = known.first_seen && millis(known.first_seen);
   const others = Math.max((known.alerts?.total ?? 0) - 1, 0);
-  const since = alert.t0 * 1000 - first;
-  const age = first && (since < NEW_WITHIN_MS ? html`<b class="fresh">first seen ${shortTime(first)}</b>` : `known for ${span(since)}`);
-  return html`<span>${age}${age && others > 0 ? ', ' : ''}${others > 0 ? plural(others, 'other alert') : ''}</span>`;
+  const also = others > 0 ? plural(others, 'other alert') : '';
+  if (!known.first_seen) return also;
+  const first = millis(known.first_seen);
+  const age = alert.t0 * 1000 - first;
+  const since = age < NEW_WITHIN_MS
+    ? html`<b class="fresh">first seen ${shortTime(first)}</b>`
+    : `known for ${span(age)}`;
+  return html`${since}${also && `, ${also}`}`;
+}
+
+function Entity({ kind, value, known, alert }) {
+  return html`<li>
+    <span>
+      <a class="mono" href=${href('/entities', { kind, value })}>${value}</a>
+      ${' '}<span class="faint">${kind}</span>
+    </span>
+    <span class="dim note"><${Note} known=${known} alert=${alert} /></span>
+  </li>`;
 }
 
 export function Involved({ alert }) {
   const everyone = involved(alert);
   const { data } = useLoad((signal) => askAbout(everyone, signal), [alert.id]);
-  return html`<section class="box"><h2>Who is involved</h2>
-    <ul class="involved">${everyone.slice(0, SHOWN).map(([kind, value], at) => html`<li key=${`${kind}:${value}`}>
-      <span><a class="mono" href=${href('/entities', { kind, value })} title=${`All that is known of this ${kind}`}>${value}</a>${' '}<span class="faint">${kind}</span></span>
-      <span class="dim note"><${Note} known=${data?.[at]} alert=${alert} /></span></li>`)}</ul>
+  return html`<section class="box">
+    <h2>Who is involved</h2>
+    <ul class="involved">${everyone.slice(0, SHOWN).map(([kind, value], at) => html`<${Entity}
+      key=${`${kind}:${value}`}
+      kind=${kind}
+      value=${value}
+      known=${data?.[at]}
+      alert=${alert}
+    />`)}</ul>
     ${everyone.length > SHOWN && html`<p class="dim">and ${everyone.length - SHOWN} more</p>`}
     ${everyone.length === 0 && html`<p class="dim">The rule names nobody.</p>`}
   </section>`;

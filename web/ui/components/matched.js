@@ -7,15 +7,30 @@ import { between } from '../lib/range.js';
 const DAY_MS = 86_400_000;
 const SHOWN = 24;
 
+function condition({ selection, pattern }) {
+  const text = typeof pattern === 'object' ? JSON.stringify(pattern) : pattern;
+  return [selection, text].filter(Boolean).join(': ');
+}
+
 export function Matched({ alert }) {
   const matched = alert.evidence?.baseline?.matched;
   if (!Array.isArray(matched) || matched.length === 0) return null;
   const range = between(alert.t0 * 1000 - DAY_MS, alert.t1 * 1000 + DAY_MS);
-  return html`<section class="box wide"><h2>Why the rule matched</h2>
-    <table class="matched"><caption class="sr">Fields that met the rule's conditions</caption>
-      <thead><tr><th scope="col">Field</th><th scope="col">Value</th><th scope="col">Condition</th></tr></thead>
-      <tbody>${matched.slice(0, SHOWN).map((one, at) => html`<tr key=${at}><th scope="row" class="mono">${one.field}</th>
-        <td class="mono"><a href=${href('/search', { q: clause(one.field ?? '', one.value ?? ''), ...range })}>${one.value}</a></td>
-        <td class="mono dim">${[one.selection, typeof one.pattern === 'object' ? JSON.stringify(one.pattern) : one.pattern].filter(Boolean).join(': ')}</td></tr>`)}</tbody>
-    </table></section>`;
+  const row = (one, at) => html`<tr key=${at}>
+    <th scope="row" class="mono">${one.field}</th>
+    <td class="mono">
+      <a href=${href('/search', { q: clause(one.field, one.value), ...range })}>${one.value}</a>
+    </td>
+    <td class="mono dim">${condition(one)}</td>
+  </tr>`;
+  return html`<section class="box wide">
+    <h2>Why the rule matched</h2>
+    <table class="matched">
+      <caption class="sr">Fields that met the rule's conditions</caption>
+      <thead><tr>
+        <th scope="col">Field</th><th scope="col">Value</th><th scope="col">Condition</th>
+      </tr></thead>
+      <tbody>${matched.slice(0, SHOWN).map(row)}</tbody>
+    </table>
+  </section>`;
 }

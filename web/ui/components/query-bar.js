@@ -1,82 +1,78 @@
-// The query bar: one line of query, coloured, with suggestions of fields and values, and the error under it.
+// The query bar: one line of query, coloured, with suggestions, and the error under it.
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../lib/html.js';
-import { count } from '../lib/format.js';
-import { escapeField, faithful, quote, tokens, typedAt } from '../lib/query.js';
-import { recentQueries } from '../lib/state.js';
+import { faithful, tokens } from '../lib/query.js';
 import { useKeys } from '../lib/keys.js';
+import { useSuggestions } from '../lib/suggest.js';
 
-const SUGGESTIONS = 12;
+// Long enough for a click on a suggestion to arrive before the list is gone.
+const BLUR_MS = 150;
+const MAX_CHARS = 8192;
+const INK = {
+  field: 'field-name',
+  value: 'value',
+  operator: 'operator',
+  colon: 'colon',
+  punctuation: 'punctuation',
+};
 
+/** The text in colours, behind the input whose own text is transparent. */
 function Ink({ text, holder }) {
   const cut = tokens(text);
-  const classes = { field: 'field-name', value: 'value', operator: 'operator', colon: 'colon', punctuation: 'punctuation' };
-  return html`<div class="ink" aria-hidden="true" ref=${holder}>${faithful(text, cut)
-    ? cut.map((token) => html`<span class=${classes[token.kind] ?? ''}>${token.text}</span>`) : text}</div>`;
+  const piece = (token) => html`<span class=${INK[token.kind] ?? ''}>${token.text}</span>`;
+  return html`<div class="ink" aria-hidden="true" ref=${holder}>
+    ${faithful(text, cut) ? cut.map(piece) : text}
+  </div>`;
 }
 
-/** The error with the query again and a caret under the place. */
-export function QueryError({ text, error }) {
+/** The error, the query again, and a caret under the place. */
+function QueryError({ text, error }) {
   const at = error.position;
-  return html`<div class="query-error" role="alert">${error.message}
-    ${at !== null && at !== undefined && text !== '' && html`
-      <pre aria-hidden="true">${text}${'\n'}<span class="caret">${' '.repeat(Math.min(at, text.length))}^</span></pre>
-      <span class="sr">At character ${at + 1}.</span>`}</div>`;
+  const placed = at !== null && at !== undefined && text !== '';
+  const indent = ' '.repeat(Math.min(at ?? 0, text.length));
+  return html`<div class="query-error" role="alert">
+    ${error.message}
+    ${placed && html`
+      <pre aria-hidden="true">${text}${'\n'}<span class="caret">${indent}^</span></pre>
+      <span class="sr">At character ${at + 1}.</span>`}
+  </div>`;
 }
 
-/** What may follow at the caret: `{show, insert, note, start, end}`. */
-async function suggest(text, caret, fields, valuesOf) {
-  const typed = typedAt(text, caret);
-  const wanted = typed.prefix.toLowerCase();
-  if (typed.kind === 'value' && typed.field) {
-    const values = await valuesOf(typed.field, typed.prefix);
-    return values.filter((item) => String(item.value).toLowerCase().includes(wanted)).slice(0, SUGGESTIONS)
-      .map((item) => ({
-        show: String(item.value), insert: `${quote(item.value)} `, note: item.note ?? count(item.count), ...typed,
-      }));
-  }
-  if (wanted === '') return [];
-  const rank = (name) => (name.toLowerCase().startsWith(wanted) ? 0 : 1);
-  return fields.filter((field) => field.name.toLowerCase().includes(wanted))
-    .sort((a, b) => rank(a.name) - rank(b.name) || b.events - a.events).slice(0, SUGGESTIONS)
-    .map((field) => ({
-      show: field.name, insert: `${escapeField(field.name)}:`, note: field.note ?? field.types.join(', '), ...typed,
-    }));
+function Suggestions({ menu, onAccept }) {
+  const item = (one, at) => {
+    const choose = (event) => {
+      event.preventDefault();
+      onAccept(one);
+    };
+    return html`<li
+      key=${one.show}
+      id=${`suggestion-${at}`}
+      role="option"
+      aria-selected=${at === menu.at ? 'true' : 'false'}
+      onPointerDown=${choose}
+    ><span class="grow">${one.show}</span><small>${one.note}</small></li>`;
+  };
+  return html`<ul
+    class="suggest"
+    id="suggestions"
+    role="listbox"
+    aria-label="Suggestions"
+    hidden=${menu.list.length === 0}
+  >${menu.list.map(item)}</ul>`;
 }
 
-function useSuggestions(fields, valuesOf) {
-  const [list, setList] = useState([]);
-  const [at, setAt] = useState(-1);
-  const question = useRef(0);
-  const close = () => {
-    question.current += 1;
-    setList([]);
-    setAt(-1);
-  };
-  const ask = async (text, caret) => {
-    question.current += 1;
-    const mine = question.current;
-    const found = await suggest(text, caret, fields, valuesOf).catch(() => []);
-    if (mine !== question.current) return;
-    setList(found);
-    setAt(-1);
-  };
-  const recents = () => {
-    question.current += 1;
-    setList(recentQueries.get().map((query) => ({ show: query, insert: query, note: 'recent', start: 0, end: 0 })));
-    setAt(0);
-  };
-  return { list, at, setAt, close, ask, recents };
-}
-
-export function QueryBar({ value, onSubmit, placeholder, label, error, fields, valuesOf, recents = false }) {
+export function QueryBar(props) {
+  const { value, onSubmit, placeholder, label, error, fields, valuesOf, recents } = props;
   const [text, setText] = useState(value);
   const input = useRef(null);
   const ink = useRef(null);
   const menu = useSuggestions(fields, valuesOf);
   useEffect(() => setText(value), [value]);
   useKeys({ '/': () => input.current.select() });
-  const follow = () => { if (ink.current && input.current) ink.current.scrollLeft = input.current.scrollLeft; };
+  const follow = () => {
+    if (ink.current && input.current) ink.current.scrollLeft = input.current.scrollLeft;
+  };
   useLayoutEffect(follow);
+
   const accept = (item) => {
     const next = text.slice(0, item.start) + item.insert + text.slice(item.end);
     const caret = item.start + item.insert.length;
@@ -89,39 +85,51 @@ export function QueryBar({ value, onSubmit, placeholder, label, error, fields, v
       if (item.insert.endsWith(':')) menu.ask(next, caret);
     });
   };
+  const submit = (event) => {
+    event.preventDefault();
+    menu.close();
+    onSubmit(text.trim());
+  };
   const keydown = (event) => {
     const { list, at } = menu;
     const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (move && list.length > 0) menu.setAt((at + move + list.length) % list.length);
     else if (event.key === 'ArrowDown' && text === '' && recents) menu.recents();
     else if ((event.key === 'Enter' || event.key === 'Tab') && at >= 0) accept(list[at]);
-    else if (event.key === 'Enter') {
-      menu.close();
-      onSubmit(text.trim());
-    } else if (event.key === 'Escape' && list.length > 0) menu.close();
+    else if (event.key === 'Escape' && list.length > 0) menu.close();
     else if (event.key === 'Escape') input.current.blur();
     else return;
-    if (event.key !== 'Tab' || at >= 0) event.preventDefault();
+    event.preventDefault();
   };
-  const typed = (event) => {
+  const type = (event) => {
     setText(event.target.value);
     menu.ask(event.target.value, event.target.selectionStart);
   };
-  const open = menu.list.length > 0;
-  return html`<div class="query">
+  return html`<form class="query" id="query" role="search" onSubmit=${submit}>
     <div class=${`query-box ${error ? 'wrong' : ''}`}>
       <${Ink} text=${text} holder=${ink} />
-      <input ref=${input} value=${text} placeholder=${placeholder} aria-label=${label} spellcheck=${false}
-        autocomplete="off" autocapitalize="off" maxlength="8192" role="combobox" aria-autocomplete="list"
-        aria-expanded=${open ? 'true' : 'false'} aria-controls="suggestions" aria-invalid=${error ? 'true' : 'false'}
+      <input
+        ref=${input}
+        value=${text}
+        placeholder=${placeholder}
+        maxlength=${MAX_CHARS}
+        spellcheck=${false}
+        autocomplete="off"
+        autocapitalize="off"
+        role="combobox"
+        aria-label=${label}
+        aria-autocomplete="list"
+        aria-controls="suggestions"
+        aria-expanded=${menu.list.length > 0 ? 'true' : 'false'}
         aria-activedescendant=${menu.at >= 0 ? `suggestion-${menu.at}` : undefined}
-        onInput=${typed} onKeyDown=${keydown} onScroll=${follow} onBlur=${() => setTimeout(menu.close, 150)} />
+        aria-invalid=${error ? 'true' : 'false'}
+        onInput=${type}
+        onKeyDown=${keydown}
+        onScroll=${follow}
+        onBlur=${() => setTimeout(menu.close, BLUR_MS)}
+      />
     </div>
-    <ul class="suggest" id="suggestions" role="listbox" aria-label="Suggestions" hidden=${!open}>
-      ${menu.list.map((item, at) => html`<li key=${item.show} id=${`suggestion-${at}`} role="option"
-        aria-selected=${at === menu.at ? 'true' : 'false'} onPointerDown=${(event) => { event.preventDefault(); accept(item); }}>
-        <span class="grow">${item.show}</span><small>${item.note}</small></li>`)}
-    </ul>
+    <${Suggestions} menu=${menu} onAccept=${accept} />
     ${error && html`<${QueryError} text=${value} error=${error} />`}
-  </div>`;
+  </form>`;
 }

@@ -1,4 +1,4 @@
-// What an alert says, in words: severity, status, reasons, tags, who is involved and how to search for them.
+// What an alert says, in words: severity, status, reasons, tags, who is involved.
 export const SEVERITIES = ['critical', 'high', 'medium', 'low', 'info'];
 export const STATUSES = ['open', 'acknowledged', 'closed'];
 export const REASONS = [
@@ -12,26 +12,39 @@ export const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 /** A reason in words. */
 export const reasonTitle = (reason) => REASONS.find(([name]) => name === reason)?.[1] ?? reason;
 
-/** `attack.t1110.003` as `{title, href}`: ATT&CK techniques link to their page, other tags only say what they are. */
+/** A tag as `{title, href}`: ATT&CK techniques link to their page, others only have a title. */
 export function tag(text) {
   const technique = /^attack\.(t\d{4})(?:\.(\d{3}))?$/.exec(text);
   if (technique) {
     const [, main, sub] = technique;
-    return { title: `ATT&CK ${main.toUpperCase()}${sub ? `.${sub}` : ''}`, href: `https://attack.mitre.org/techniques/${main.toUpperCase()}/${sub ? `${sub}/` : ''}` };
+    return {
+      title: `ATT&CK ${main.toUpperCase()}${sub ? `.${sub}` : ''}`,
+      href: `https://attack.mitre.org/techniques/${main.toUpperCase()}/${sub ? `${sub}/` : ''}`,
+    };
   }
   const api = /^owasp\.api(\d{1,2})/.exec(text);
   if (api) return { title: `OWASP API${api[1]}`, href: null };
-  if (text.startsWith('attack.')) return { title: `ATT&CK ${text.slice(7).replace(/[_-]/g, ' ')}`, href: null };
+  if (text.startsWith('attack.'))
+    return { title: `ATT&CK ${text.slice(7).replace(/[_-]/g, ' ')}`, href: null };
   return { title: text, href: null };
 }
 
 /** Kinds of entities by the field that names them, for the links of an opened row. */
-export const ENTITY_FIELDS = [['user.id', 'user'], ['user.name', 'user'], ['source.ip', 'ip'], ['service.name', 'service'],
-  ['source.service.name', 'service'], ['token.hash', 'token'], ['host.name', 'host']];
+export const ENTITY_FIELDS = [
+  ['user.id', 'user'],
+  ['user.name', 'user'],
+  ['source.ip', 'ip'],
+  ['service.name', 'service'],
+  ['source.service.name', 'service'],
+  ['token.hash', 'token'],
+  ['host.name', 'host'],
+];
 
 /** `[kind, value]` of everyone involved. */
 export const involved = (alert) =>
-  Object.entries(alert.entities ?? {}).flatMap(([kind, values]) => values.map((value) => [kind, value]));
+  Object.entries(alert.entities ?? {}).flatMap(([kind, values]) =>
+    values.map((value) => [kind, value]),
+  );
 
 /** The second line of a list entry: the first few entities. */
 export function about(alert) {
@@ -40,15 +53,20 @@ export function about(alert) {
   return everyone.length > 2 ? `${shown} and ${everyone.length - 2} more` : shown || alert.detector;
 }
 
+const TIME_UNITS = 'min|h|s|d|days?|hours?|minutes?|seconds?';
+
 const escapeText = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 
-/** The sentence cut into `{text, strong}`: who it is about, and the numbers before the usual ones. */
+/** The sentence as `{text, strong}`: strong is who it is about, and the unusual numbers. */
 export function emphasised(alert) {
   const text = alert.summary ?? '';
-  const names = involved(alert).map(([, value]) => value).filter((value) => value.length > 1)
-    .sort((a, b) => b.length - a.length).slice(0, 20);
+  const names = involved(alert)
+    .map(([, value]) => value)
+    .filter((value) => value.length > 1)
+    .sort((a, b) => b.length - a.length)
+    .slice(0, 20);
   const usual = /;|\. |\busual/.exec(text)?.index ?? text.length;
-  const numbers = '\\b\\d[\\d,]*(?:\\.\\d+)?\\b(?! (?:min|h|s|d|days?|hours?|minutes?|seconds?)\\b)(?: %| [a-z]+)?';
+  const numbers = `\\b\\d[\\d,]*(?:\\.\\d+)?\\b(?! (?:${TIME_UNITS})\\b)(?: %| [a-z]+)?`;
   const pattern = new RegExp([...names.map(escapeText), numbers].join('|'), 'g');
   const parts = [];
   let at = 0;
@@ -71,11 +89,23 @@ export function readFilter(text) {
     const [whole, name, raw] = match;
     if (whole === 'AND' || whole === '*') continue;
     if (!name || !(name in allowed)) {
-      return { asked, error: { message: 'Alerts can be asked for by status, severity, entity and detector.', position: match.index } };
+      return {
+        asked,
+        error: {
+          message: 'Alerts can be asked for by status, severity, entity and detector.',
+          position: match.index,
+        },
+      };
     }
     const value = raw.startsWith('"') ? raw.slice(1, -1).replace(/\\(.)/g, '$1') : raw;
     if (allowed[name] && !allowed[name].includes(value)) {
-      return { asked, error: { message: `${name} is one of ${allowed[name].join(', ')}.`, position: match.index + name.length + 1 } };
+      return {
+        asked,
+        error: {
+          message: `${name} is one of ${allowed[name].join(', ')}.`,
+          position: match.index + name.length + 1,
+        },
+      };
     }
     asked[name] = value;
   }

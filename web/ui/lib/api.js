@@ -1,4 +1,4 @@
-// The only way to the server: fetch with problem documents (RFC 9457), and the header that writes need.
+// The only way to the server: fetch, problem documents (RFC 9457), the header that writes need.
 import { session } from './state.js';
 
 const BASE = '/api/v1';
@@ -51,7 +51,10 @@ async function call(method, path, { params, body, signal } = {}) {
     });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Problem(0, { code: 'unreachable', detail: 'The server could not be reached. Nothing was changed.' });
+    throw new Problem(0, {
+      code: 'unreachable',
+      detail: 'The server could not be reached. Nothing was changed.',
+    });
   }
   const answer = await read(response);
   if (response.ok) return answer;

@@ -1,4 +1,4 @@
-// Numbers, times and sizes as the interface writes them. Times are written in UTC or local time, by `zone`.
+// Numbers, times and sizes as the interface writes them; times in UTC or local, by `zone`.
 import { zone } from './state.js';
 
 const GROUPED = new Intl.NumberFormat('en-US');
@@ -7,7 +7,8 @@ const GROUPED = new Intl.NumberFormat('en-US');
 export const count = (value) => GROUPED.format(Math.round(value ?? 0));
 
 /** `1 event`, `2 events`. */
-export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+export const plural = (value, one, many = `${one}s`) =>
+  `${count(value)} ${value === 1 ? one : many}`;
 
 /** A measured number with at most three digits that matter. */
 export function number(value) {
@@ -28,7 +29,7 @@ export function bytes(value) {
   return `${at === 0 ? rest : rest.toFixed(rest < 10 ? 1 : 0)} ${units[at]}`;
 }
 
-/** Milliseconds since the epoch of what the API writes: RFC 3339 text, or a number of seconds or ms. */
+/** Milliseconds since the epoch of RFC 3339 text, or of a number of seconds or milliseconds. */
 export function millis(value) {
   if (typeof value === 'number') return value < 1e11 ? value * 1000 : value;
   const parsed = Date.parse(value);
@@ -41,13 +42,23 @@ function parts(ms) {
   const date = new Date(ms);
   if (zone.get() === 'utc') {
     return {
-      y: date.getUTCFullYear(), mo: date.getUTCMonth() + 1, d: date.getUTCDate(),
-      h: date.getUTCHours(), mi: date.getUTCMinutes(), s: date.getUTCSeconds(), ms: date.getUTCMilliseconds(),
+      y: date.getUTCFullYear(),
+      mo: date.getUTCMonth() + 1,
+      d: date.getUTCDate(),
+      h: date.getUTCHours(),
+      mi: date.getUTCMinutes(),
+      s: date.getUTCSeconds(),
+      ms: date.getUTCMilliseconds(),
     };
   }
   return {
-    y: date.getFullYear(), mo: date.getMonth() + 1, d: date.getDate(),
-    h: date.getHours(), mi: date.getMinutes(), s: date.getSeconds(), ms: date.getMilliseconds(),
+    y: date.getFullYear(),
+    mo: date.getMonth() + 1,
+    d: date.getDate(),
+    h: date.getHours(),
+    mi: date.getMinutes(),
+    s: date.getSeconds(),
+    ms: date.getMilliseconds(),
   };
 }
 
@@ -82,7 +93,8 @@ export function shortTime(value, now = Date.now()) {
   if (day(ms) === day(now)) return hourMinute(ms);
   if (now - ms < 6 * 86_400_000 && ms <= now) {
     const timeZone = zone.get() === 'utc' ? 'UTC' : undefined;
-    return `${new Intl.DateTimeFormat('en-GB', { weekday: 'short', timeZone }).format(ms)} ${hourMinute(ms)}`;
+    const weekday = new Intl.DateTimeFormat('en-GB', { weekday: 'short', timeZone });
+    return `${weekday.format(ms)} ${hourMinute(ms)}`;
   }
   return parts(ms).y === parts(now).y ? day(ms).slice(5) : day(ms);
 }
@@ -96,7 +108,12 @@ export function exact(value) {
 
 /** `10 min`, `6 h`, `3 d`: a length of time in the largest unit that fits. */
 export function span(ms) {
-  const steps = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's']];
+  const steps = [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'min'],
+    [1000, 's'],
+  ];
   for (const [size, unit] of steps) {
     if (ms >= size) return `${number(Number((ms / size).toFixed(ms / size < 10 ? 1 : 0)))} ${unit}`;
   }

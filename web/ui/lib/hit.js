@@ -1,4 +1,4 @@
-// Reading one hit: its fields under dotted names, whatever shape the event came in. Text only, never markup.
+// Reading one hit: its fields under dotted names, whatever shape the event came in.
 
 const flat = new WeakMap();
 
@@ -12,13 +12,14 @@ function walk(value, path, into) {
   }
 }
 
-/** Every field of the hit as a Map of dotted name to value; the event's own first, then what was added. */
+/** Every field as a Map of dotted name to value; the event's own first, then what was added. */
 export function fields(hit) {
   let known = flat.get(hit);
   if (!known) {
     known = new Map();
     walk(hit.event ?? {}, '', known);
-    for (const [name, value] of Object.entries(hit.mapped ?? {})) if (!known.has(name)) known.set(name, value);
+    for (const [name, value] of Object.entries(hit.mapped ?? {}))
+      if (!known.has(name)) known.set(name, value);
     flat.set(hit, known);
   }
   return known;
@@ -35,7 +36,8 @@ export function isMapped(hit, name) {
 export function text(value) {
   if (value === undefined || value === null) return '';
   if (typeof value === 'string') return value;
-  if (Array.isArray(value) && value.every((item) => item === null || typeof item !== 'object')) return value.join(', ');
+  if (Array.isArray(value) && value.every((item) => item === null || typeof item !== 'object'))
+    return value.join(', ');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
@@ -54,13 +56,17 @@ export function cell(hit, name) {
 /** A line for an event without a message: what was asked and how it ended. */
 export function sentence(hit) {
   const all = fields(hit);
-  const own = FIRST_FOUND.message.map((name) => all.get(name)).find((value) => typeof value === 'string');
+  const own = FIRST_FOUND.message
+    .map((name) => all.get(name))
+    .find((value) => typeof value === 'string');
   if (own) return own;
   const request = ['http.request.method', 'url.path', 'http.response.status_code']
-    .map((name) => text(all.get(name))).filter(Boolean);
+    .map((name) => text(all.get(name)))
+    .filter(Boolean);
   if (request.length > 1) return request.join(' ');
   const act = ['event.action', 'event.outcome', 'user.id', 'user.name', 'source.ip']
-    .map((name) => text(all.get(name))).filter(Boolean);
+    .map((name) => text(all.get(name)))
+    .filter(Boolean);
   if (act.length > 0) return act.join(' · ');
   return JSON.stringify(hit.event ?? {}).slice(0, 400);
 }

@@ -4,8 +4,10 @@ import { useEffect, useRef } from './html.js';
 const maps = [];
 
 function typing(target) {
-  return target instanceof HTMLElement
-    && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  );
 }
 
 document.addEventListener('keydown', (event) => {
@@ -21,7 +23,7 @@ document.addEventListener('keydown', (event) => {
   }
 });
 
-/** While the component is on the page, pressing a key of `map` outside of a field calls its function. */
+/** While the component is on the page, a key of `map` outside of a field calls its function. */
 export function useKeys(map) {
   const holder = useRef(map);
   holder.current = map;

@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { atom } from './state.js';
 
-/** `{name, types, events, distinct, mapped}` of every field, or an empty list before the first answer. */
+/** `{name, types, events, distinct, mapped}` of every field; empty before the first answer. */
 export const knownFields = atom([]);
 
 let asked = 0;
@@ -21,19 +21,35 @@ export async function refreshFields() {
 }
 
 const FACETS = [
-  'service.name', 'event.action', 'event.outcome', 'source.ip', 'user.id', 'user.name', 'http.response.status_code',
-  'http.request.method', 'url.path', 'log.level', 'host.name', 'user_agent.original', 'source.service.name',
-  'event.category', 'cloud.provider', 'event.provider',
+  'service.name',
+  'event.action',
+  'event.outcome',
+  'source.ip',
+  'user.id',
+  'user.name',
+  'http.response.status_code',
+  'http.request.method',
+  'url.path',
+  'log.level',
+  'host.name',
+  'user_agent.original',
+  'source.service.name',
+  'event.category',
+  'cloud.provider',
+  'event.provider',
 ];
 const FACETS_SHOWN = 7;
 
-/** The fields worth a facet by default: the schema's best known, then low-cardinality ones of any shape. */
+/** The fields worth a facet: the schema's best known, then low-cardinality ones of any shape. */
 export function defaultFacets(known) {
   const names = new Map(known.map((field) => [field.name, field]));
   const chosen = FACETS.filter((name) => names.has(name)).slice(0, FACETS_SHOWN);
   if (chosen.length >= 4) return chosen;
   const others = known
-    .filter((field) => !chosen.includes(field.name) && !field.name.startsWith('_') && field.name !== '@timestamp')
+    .filter(
+      (field) =>
+        !chosen.includes(field.name) && !field.name.startsWith('_') && field.name !== '@timestamp',
+    )
     .filter((field) => field.distinct > 1 && field.distinct <= 2000)
     .sort((a, b) => b.events - a.events || a.distinct - b.distinct);
   return [...chosen, ...others.map((field) => field.name)].slice(0, FACETS_SHOWN);
@@ -53,7 +69,10 @@ export function defaultColumns(known) {
 /** What the histogram is coloured by unless told otherwise. */
 export function defaultBy(known) {
   const names = new Set(known.map((field) => field.name));
-  return ['log.level', 'event.outcome', 'http.response.status_code'].find((name) => names.has(name)) ?? '';
+  return (
+    ['log.level', 'event.outcome', 'http.response.status_code'].find((name) => names.has(name)) ??
+    ''
+  );
 }
 
 const SHORT = { 'http.response.status_code': 'status', 'http.request.method': 'method' };

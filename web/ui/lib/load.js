@@ -1,5 +1,5 @@
-// Asking the API from a component: the newest question wins, older answers are dropped, the last answer stays
-// on the page while the next one is on its way.
+// Asking the API from a component: the newest question wins, older answers are dropped, the last
+// answer stays on the page while the next one is on its way.
 import { useEffect, useState } from './html.js';
 
 /** `ask(signal)` again whenever `inputs` change; gives `{data, error, busy, took}`. */
@@ -14,7 +14,8 @@ export function useLoad(ask, inputs) {
     setState((last) => ({ ...last, busy: true }));
     ask(stop.signal).then(
       (data) => !stop.signal.aborted && setState({ data, error: null, busy: false }),
-      (error) => !stop.signal.aborted && setState((last) => ({ data: last.data, error, busy: false })),
+      (error) =>
+        !stop.signal.aborted && setState((last) => ({ data: last.data, error, busy: false })),
     );
     return () => stop.abort();
   }, inputs);

@@ -1,8 +1,9 @@
-// The query language as far as the page needs it: colouring, adding and removing field filters, what is being typed.
-// Meaning is the server's; nothing here decides what matches.
+// The query language as far as the page needs it: colours, field filters in and out, what is being
+// typed. Meaning is the server's; nothing here decides what matches.
 
 const WORD = /^(AND|OR|NOT|IN|TO)$/;
-const TOKEN = /"(?:\\.|[^"\\])*"?|\/(?:\\.|[^/\\])+\/|[()[\]{}]|(?:\\.|[^\s:()[\]{}"\\])+:?|:|\\|\s+/g;
+const TOKEN =
+  /"(?:\\.|[^"\\])*"?|\/(?:\\.|[^/\\])+\/|[()[\]{}]|(?:\\.|[^\s:()[\]{}"\\])+:?|:|\\|\s+/g;
 
 /** Cuts `text` into `{text, kind}`; kinds: space, operator, field, colon, value, punctuation. */
 export function tokens(text) {
@@ -35,10 +36,12 @@ export const escapeField = (name) => name.replace(/[\s:()[\]{}"\\+^~*?!/<>=]/g, 
 /** `field:value`. */
 export const clause = (field, value) => `${escapeField(field)}:${quote(value)}`;
 
-const unquote = (text) => (text.startsWith('"') ? text.slice(1, text.endsWith('"') ? -1 : undefined)
-  .replace(/\\(.)/g, '$1') : text);
+const unquote = (text) =>
+  text.startsWith('"')
+    ? text.slice(1, text.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, '$1')
+    : text;
 
-/** The top-level `field:value` clauses: `{field, value, not, start, end}`; `start` includes a NOT or minus. */
+/** The top-level clauses as `{field, value, not, start, end}`; `start` includes a NOT or minus. */
 export function clauses(text) {
   const cut = tokens(text);
   const found = [];
@@ -69,11 +72,19 @@ export function clauses(text) {
 
 /** Whether the query already asks for (or with `not`, against) this value at its top level. */
 export const asksFor = (text, field, value, not = false) =>
-  clauses(text).find((item) => item.field === field && item.value === String(value) && item.not === not);
+  clauses(text).find(
+    (item) => item.field === field && item.value === String(value) && item.not === not,
+  );
 
 function cutOut(text, { start, end }) {
-  const before = text.slice(0, start).replace(/\s*(AND|OR)\s*$/, '').trimEnd();
-  const after = text.slice(end).replace(/^\s*(AND|OR)\s+/, '').trimStart();
+  const before = text
+    .slice(0, start)
+    .replace(/\s*(AND|OR)\s*$/, '')
+    .trimEnd();
+  const after = text
+    .slice(end)
+    .replace(/^\s*(AND|OR)\s+/, '')
+    .trimStart();
   return before !== '' && after !== '' ? `${before} AND ${after}` : before + after;
 }
 
@@ -102,7 +113,9 @@ export function typedAt(text, caret) {
   const cut = tokens(text.slice(0, caret));
   const last = cut[cut.length - 1];
   const before = cut[cut.length - 2];
-  cut.slice(0, -1).forEach((token) => { offset += token.text.length; });
+  cut.slice(0, -1).forEach((token) => {
+    offset += token.text.length;
+  });
   const tail = /^[^\s()[\]{}:]*/.exec(text.slice(caret))[0].length;
   if (!last || last.kind === 'space' || last.kind === 'punctuation') {
     return { kind: 'field', field: null, prefix: '', start: caret, end: caret };
@@ -115,5 +128,11 @@ export function typedAt(text, caret) {
     return { kind: 'value', field, prefix: unquote(last.text), start: offset, end: caret + tail };
   }
   const minus = last.text.startsWith('-') ? 1 : 0;
-  return { kind: 'field', field: null, prefix: last.text.slice(minus), start: offset + minus, end: caret + tail };
+  return {
+    kind: 'field',
+    field: null,
+    prefix: last.text.slice(minus),
+    start: offset + minus,
+    end: caret + tail,
+  };
 }

@@ -1,12 +1,17 @@
-// Time ranges as text: `now-6h`, `now`, RFC 3339 or epoch milliseconds; the same words the API takes.
+// Time ranges as the API takes them: `now-6h`, `now`, RFC 3339 or epoch milliseconds.
 import { exact, stamp } from './format.js';
 
 export const DEFAULT_RANGE = { from: 'now-24h', to: 'now' };
 
 /** The quick ranges of the picker. */
 export const QUICK = [
-  ['now-15m', 'Last 15 minutes'], ['now-1h', 'Last hour'], ['now-6h', 'Last 6 hours'],
-  ['now-24h', 'Last 24 hours'], ['now-7d', 'Last 7 days'], ['now-30d', 'Last 30 days'], ['now-90d', 'Last 90 days'],
+  ['now-15m', 'Last 15 minutes'],
+  ['now-1h', 'Last hour'],
+  ['now-6h', 'Last 6 hours'],
+  ['now-24h', 'Last 24 hours'],
+  ['now-7d', 'Last 7 days'],
+  ['now-30d', 'Last 30 days'],
+  ['now-90d', 'Last 90 days'],
 ];
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -19,7 +24,9 @@ export function resolve(text, now = Date.now()) {
   if (relative) return now - Number(relative[1]) * UNIT_MS[relative[2]];
   if (/^\d{12,14}$/.test(word)) return Number(word);
   if (!/^\d{4}-\d{2}-\d{2}/.test(word)) return null;
-  const zoned = /(Z|[+-]\d{2}:?\d{2})$/.test(word) ? word : `${word.replace(' ', 'T')}${word.length > 10 ? 'Z' : ''}`;
+  const zoned = /(Z|[+-]\d{2}:?\d{2})$/.test(word)
+    ? word
+    : `${word.replace(' ', 'T')}${word.length > 10 ? 'Z' : ''}`;
   const parsed = Date.parse(zoned);
   return Number.isNaN(parsed) ? null : parsed;
 }
@@ -41,7 +48,10 @@ export function label(from, to) {
 }
 
 /** A range between two moments, as the URL keeps it. */
-export const between = (fromMs, toMs) => ({ from: exact(Math.round(fromMs)), to: exact(Math.round(toMs)) });
+export const between = (fromMs, toMs) => ({
+  from: exact(Math.round(fromMs)),
+  to: exact(Math.round(toMs)),
+});
 
 /** The range twice as wide around the same middle; its end never passes now. */
 export function wider(from, to, now = Date.now()) {

@@ -1,4 +1,5 @@
-// Where we are: the page by its path, its state by the query string. Back works because all of it is in the URL.
+// Where we are: the page by its path, its state by the query string. All of it is in the URL, so
+// Back works and a copied address shows the same.
 import { atom } from './state.js';
 
 function here() {
@@ -9,7 +10,11 @@ function here() {
   } catch {
     // A malformed escape names nothing; keep it as it came.
   }
-  return { page: page || 'search', id: decoded, params: Object.fromEntries(new URLSearchParams(location.search)) };
+  return {
+    page: page || 'search',
+    id: decoded,
+    params: Object.fromEntries(new URLSearchParams(location.search)),
+  };
 }
 
 /** `{page, id, params}` of the address bar. */

@@ -1,4 +1,4 @@
-// Shared values: what more than one part of the page shows. Everything else is local to a component.
+// Shared values: what more than one part of the page shows. All else is local to a component.
 import { useEffect, useReducer } from './html.js';
 
 /** A value that components can follow with `use()`. */
@@ -28,7 +28,7 @@ export function atom(initial) {
   };
 }
 
-/** An atom kept in this browser under `wf.<name>`; `valid` guards against what an older version wrote. */
+/** An atom kept in this browser; `valid` guards against what an older version wrote. */
 export function kept(name, initial, valid) {
   const key = `wf.${name}`;
   let start = initial;
@@ -63,8 +63,11 @@ export const zone = kept('zone', 'utc', (value) => value === 'utc' || value === 
 /** Whether the help dialog is open. */
 export const helpOpen = atom(false);
 /** Queries run lately in this browser, newest first. */
-export const recentQueries = kept('recent', [], (value) =>
-  Array.isArray(value) && value.every((item) => typeof item === 'string'));
+export const recentQueries = kept(
+  'recent',
+  [],
+  (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
+);
 
 const RECENT_MAX = 12;
 

@@ -1,4 +1,5 @@
-// The alerts page: the list at the left, one alert at the right; on a narrow screen one after the other.
+// The alerts page: the list at the left, one alert at the right; on a narrow screen one after
+// the other.
 import { html, useEffect, useState } from '../lib/html.js';
 import { get } from '../lib/api.js';
 import { SEVERITIES, STATUSES, readFilter } from '../lib/alert.js';
@@ -17,109 +18,151 @@ import { TimeRange } from '../components/time-range.js';
 const PAGE = 100;
 const LOOK_AGAIN_MS = 10_000;
 const RANGE = { from: 'now-30d', to: 'now' };
-const FIELDS = [['status', 'open, acknowledged, closed'], ['severity', 'this or worse'], ['entity', 'an address, user, service'],
-  ['detector', 'by its name']].map(([name, note]) => ({ name, note, types: [], events: 0 }));
+const ALL = '*';
+const FIELDS = [
+  ['status', 'open, acknowledged, closed'],
+  ['severity', 'this or worse'],
+  ['entity', 'an address, user, service'],
+  ['detector', 'by its name'],
+].map(([name, note]) => ({ name, note, types: [], events: 0 }));
 
-function useAgain() {
+/** A number that grows while the page is looked at, and the way to make it grow at once. */
+function useTurns() {
   const [turn, setTurn] = useState(0);
+  const again = () => setTurn((n) => n + 1);
   useEffect(() => {
-    const timer = setInterval(() => !document.hidden && setTurn((n) => n + 1), LOOK_AGAIN_MS);
+    const timer = setInterval(() => !document.hidden && again(), LOOK_AGAIN_MS);
     return () => clearInterval(timer);
   }, []);
-  return [turn, () => setTurn((n) => n + 1)];
+  return [turn, again];
+}
+
+function withoutDoubles(alerts) {
+  const known = new Set();
+  return alerts.filter((one) => !known.has(one.id) && known.add(one.id));
 }
 
 function useList(asked, range, turn) {
   const [more, setMore] = useState({ alerts: [], cursor: null });
-  const fixed = { from: exact(resolve(range.from)), to: range.to === 'now' ? undefined : range.to };
+  const from = exact(resolve(range.from));
+  // An open end also shows alerts on events whose clocks run ahead.
+  const params = { ...asked, from, to: range.to === 'now' ? undefined : range.to, limit: PAGE };
   const key = JSON.stringify([asked, range]);
-  const first = useLoad((signal) => get('/alerts', { ...asked, ...fixed, limit: PAGE }, signal), [key, turn]);
+  const first = useLoad((signal) => get('/alerts', params, signal), [key, turn]);
   useEffect(() => setMore({ alerts: [], cursor: null }), [key]);
   const cursor = more.alerts.length > 0 ? more.cursor : first.data?.cursor;
   const older = async () => {
     try {
-      const page = await get('/alerts', { ...asked, ...fixed, limit: PAGE, cursor });
+      const page = await get('/alerts', { ...params, cursor });
       setMore((last) => ({ alerts: [...last.alerts, ...page.alerts], cursor: page.cursor }));
     } catch (error) {
       say(error.message, 'bad');
     }
   };
-  const known = new Set();
-  const alerts = [...(first.data?.alerts ?? []), ...more.alerts]
-    .filter((one) => !known.has(one.id) && known.add(one.id));
+  const alerts = withoutDoubles([...(first.data?.alerts ?? []), ...more.alerts]);
   return { ...first, alerts, cursor, older };
 }
 
+/** What may follow a colon in the filter: fixed words, or what the listed alerts have. */
 async function valuesOf(field, alerts) {
-  const words = (list) => list.map((value) => ({ value, count: 0, note: '' }));
-  if (field === 'status') return words(STATUSES);
-  if (field === 'severity') return words(SEVERITIES);
+  const fixed = { status: STATUSES, severity: SEVERITIES }[field];
+  if (fixed) return fixed.map((value) => ({ value, note: '' }));
   const seen = new Map();
-  const add = (value) => seen.set(value, (seen.get(value) ?? 0) + 1);
   for (const alert of alerts) {
-    if (field === 'detector') add(alert.detector);
-    if (field === 'entity') Object.values(alert.entities ?? {}).flat().forEach(add);
+    const entities = Object.values(alert.entities ?? {}).flat();
+    const values = { detector: [alert.detector], entity: entities }[field] ?? [];
+    for (const value of values) seen.set(value, (seen.get(value) ?? 0) + 1);
   }
-  return [...seen].map(([value, n]) => ({ value, count: n })).sort((a, b) => b.count - a.count);
+  const found = [...seen].map(([value, n]) => ({ value, count: n }));
+  return found.sort((a, b) => b.count - a.count);
 }
 
-function StatusTabs({ asked, counts, range }) {
-  return html`<nav class="status-tabs" aria-label="Status">${STATUSES.map((status) => html`<a key=${status}
-    href=${href('/alerts', { ...range, q: `status:${status}` })} aria-current=${asked.status === status ? 'true' : undefined}>
-    ${status} <span>${counts ? count(counts[status] ?? 0) : ''}</span></a>`)}</nav>`;
+function StatusTabs({ asked, counts, params }) {
+  const { from, to } = params;
+  return html`<nav class="status-tabs" aria-label="Status">${STATUSES.map((status) => html`<a
+    key=${status}
+    href=${href('/alerts', { from, to, q: `status:${status}` })}
+    aria-current=${asked.status === status ? 'true' : undefined}
+  >${status} <span>${counts ? count(counts[status] ?? 0) : ''}</span></a>`)}</nav>`;
 }
 
 function Nothing({ asked }) {
-  if (asked.status && !asked.entity && !asked.detector && !asked.severity) {
-    return html`<${Empty} title=${`No ${asked.status} alert`} command="watchfire demo">What rules and detectors find appears here,
-      each with one sentence, the numbers behind it and its events. To see some now, start a throw-away server with
-      simulated traffic and attacks.<//>`;
+  const { status, ...others } = asked;
+  if (!status || Object.keys(others).length > 0) {
+    return html`<section class="empty">
+      <h1>No alert matches</h1>
+      <p>Try a longer range, or fewer words.</p>
+    </section>`;
   }
-  return html`<section class="empty"><h1>No alert matches</h1><p>Try a longer range, or fewer words.</p></section>`;
+  return html`<${Empty} title=${`No ${status} alert`} command="watchfire demo">
+    What rules and detectors find appears here, each with one sentence, the numbers behind it and
+    its events. To see some now, start a throw-away server with simulated traffic and attacks.
+  <//>`;
 }
 
 function Detail({ id, turn, again }) {
-  const { data, error, busy } = useLoad((signal) => get(`/alerts/${encodeURIComponent(id)}`, {}, signal), [id, turn]);
+  const path = `/alerts/${encodeURIComponent(id)}`;
+  const { data, error, busy } = useLoad((signal) => get(path, {}, signal), [id, turn]);
   if (error && !data) return html`<p class="error" role="alert">${error.message}</p>`;
-  if (!data || data.id !== id) return busy ? html`<p class="spinner"></p>` : null;
+  if (!data) return busy ? html`<p class="spinner"></p>` : null;
   return html`<${AlertDetail} alert=${data} onChanged=${again} />`;
+}
+
+function Head({ q, error, range, params, alerts }) {
+  const search = (text) => go(href('/alerts', { ...params, q: text || ALL }));
+  return html`<div class="head">
+    <h1 class="sr">Alerts</h1>
+    <${QueryBar}
+      value=${q}
+      label="Filter alerts"
+      placeholder="All alerts. Try status:open severity:high"
+      error=${error}
+      onSubmit=${search}
+      fields=${FIELDS}
+      valuesOf=${(field) => valuesOf(field, alerts)}
+    />
+    <${TimeRange} from=${range.from} to=${range.to} onChoose=${setParams} />
+  </div>`;
 }
 
 export function AlertsPage() {
   const { params, id } = route.use();
-  const [turn, again] = useAgain();
+  const [turn, again] = useTurns();
   const q = params.q ?? 'status:open';
   const range = { from: params.from ?? RANGE.from, to: params.to ?? RANGE.to };
   const { asked, error } = readFilter(q);
   const list = useList(asked, range, turn);
-  const counts = list.data?.counts?.by_status;
-  useEffect(() => { if (counts) openAlerts.set(counts.open ?? 0); }, [counts]);
+  const { alerts } = list;
+  const counts = list.data?.counts.by_status;
+  useEffect(() => {
+    if (counts) openAlerts.set(counts.open ?? 0);
+  }, [counts]);
   const wide = matchMedia('(min-width: 761px)').matches;
-  const shown = id || (wide ? list.alerts[0]?.id : '');
+  const shown = id || (wide ? alerts[0]?.id : '');
   const step = (by) => {
-    const at = list.alerts.findIndex((one) => one.id === shown);
-    const next = list.alerts[Math.max(0, Math.min(list.alerts.length - 1, at + by))];
+    const at = alerts.findIndex((one) => one.id === shown);
+    const next = alerts[Math.max(0, Math.min(alerts.length - 1, at + by))];
     if (next) go(href(`/alerts/${encodeURIComponent(next.id)}`, params), { replace: true });
   };
   useKeys({ j: () => step(1), k: () => step(-1) });
+  const nothing = list.data && alerts.length === 0;
   return html`<main id="main" tabindex="-1" class=${`alerts ${id ? 'has-detail' : ''}`}>
-    <div class="head"><h1 class="sr">Alerts</h1>
-      <${QueryBar} value=${q} label="Filter alerts" placeholder="All alerts. Try status:open severity:high" error=${error}
-        onSubmit=${(text) => go(href('/alerts', { ...params, q: text || '*' }))} fields=${FIELDS}
-        valuesOf=${(field) => valuesOf(field, list.alerts)} />
-      <${TimeRange} from=${range.from} to=${range.to} onChoose=${(next) => setParams(next)} />
-    </div>
+    <${Head} q=${q} error=${error} range=${range} params=${params} alerts=${alerts} />
     <div class="two">
       <section class="alert-side" aria-label="List of alerts">
-        <${StatusTabs} asked=${asked} counts=${counts} range=${{ from: params.from, to: params.to }} />
+        <${StatusTabs} asked=${asked} counts=${counts} params=${params} />
         ${list.error && html`<p class="error" role="alert">${list.error.message}</p>`}
-        <${AlertList} alerts=${list.alerts} chosen=${shown} params=${params} />
-        ${list.cursor && html`<button type="button" class="button small older" onClick=${list.older}>Show older alerts</button>`}
+        <${AlertList} alerts=${alerts} chosen=${shown} params=${params} />
+        ${list.cursor && html`<button
+          type="button"
+          class="button small older"
+          onClick=${list.older}
+        >Show older alerts</button>`}
       </section>
       <section class="alert-main" aria-label="Alert">
         ${id && html`<a class="back button small" href=${href('/alerts', params)}>All alerts</a>`}
-        ${shown ? html`<${Detail} key=${shown} id=${shown} turn=${turn} again=${again} />`
-    : list.data && list.alerts.length === 0 && html`<${Nothing} asked=${asked} />`}
+        ${shown && html`<${Detail} key=${shown} id=${shown} turn=${turn} again=${again} />`}
+        ${!shown && nothing && html`<${Nothing} asked=${asked} />`}
       </section>
     </div>
   </main>`;
