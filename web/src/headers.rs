@@ -67,10 +67,10 @@ fn put_headers(headers: &mut HeaderMap, tls: bool) {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
-    // Data is never cached; the embedded pages say for themselves that they may be.
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    // Data is never cached; only the embedded pages, which have tags, may be.
+    if !headers.contains_key(header::ETAG) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.remove(header::SERVER);
 }
 

@@ -58,7 +58,8 @@ pub struct Hooks {
     pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the rules again. May block.
     pub reload_rules: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
-    /// More sections for `GET /api/v1/status`, such as `detection`.
+    /// More sections for `GET /api/v1/status`, such as `detection`. Its `readers.detect` is the
+    /// position of the detection thread.
     pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
     /// Is everything running that a request may need? The text says what is not.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,

@@ -27,6 +27,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::session::setup,
         super::health::livez, super::health::readyz, super::health::metrics, openapi,
     ),
+    components(schemas(super::export::Format, super::search::SortOrder)),
     security(("token" = []), ("session" = [])),
 )]
 struct Api;

@@ -70,7 +70,11 @@ pub async fn status(State(state): State<AppState>) -> Json<StatusAnswer> {
     let store = state.store.status();
     let mut more = (state.hooks.status)();
     // The detection thread knows its position better than the log, which hears of it less often.
-    let live = more.remove("detect_position").and_then(|v| v.as_u64());
+    let live = more
+        .remove("readers")
+        .and_then(|readers| readers.get("detect")?.as_u64());
+    // Without detection nobody is behind, and the log is told so with the greatest number.
+    let detect = live.unwrap_or(store.detect).min(store.head);
     let catalog = state.rules.load();
     Json(StatusAnswer {
         version: env!("CARGO_PKG_VERSION"),
@@ -82,7 +86,7 @@ pub async fn status(State(state): State<AppState>) -> Json<StatusAnswer> {
         },
         readers: Readers {
             store: store.store,
-            detect: live.unwrap_or(store.detect),
+            detect,
         },
         store,
         rules: RulesStatus {
