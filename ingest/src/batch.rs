@@ -12,7 +12,7 @@ use crate::error::{LISTED_REJECTIONS, Refusal, Rejected};
 use crate::keys::{Keys, Known, event_key};
 use crate::lines::Lines;
 use crate::memory::Budget;
-use crate::normalize::{Mappings, normalize};
+use crate::normalize::{Mappings, normalize, with_overflown};
 
 /// Bytes of a refused line that are kept.
 const DEAD_LETTER_BYTES: usize = 64 << 10;
@@ -225,12 +225,12 @@ impl OpenBatch {
     }
 
     fn drop_repeated_events(&mut self, batch: EventBatch, keys: &Keys) -> EventBatch {
-        let ids = batch
+        let view = with_overflown(&batch, |name| name == "event.id");
+        let ids = view
             .named("event.id")
-            .find(|c| c.origin == Origin::Own && matches!(c.kind, Kind::Str | Kind::Int));
-        let Some(ids) = ids.cloned() else {
-            return batch;
-        };
+            .find(|c| c.origin == Origin::Own && matches!(c.kind, Kind::Str | Kind::Int))
+            .cloned();
+        let Some(ids) = ids else { return batch };
         let mut kept = Vec::with_capacity(batch.rows());
         for w in 0..self.waiting.len() {
             let Some(record) = self.waiting.get(w).and_then(|w| w.record) else {

@@ -20,9 +20,8 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// inflate 10 to 40 times, so that a bomb costs little more than this.
 const BOMB_FLOOR_BYTES: usize = 16 << 20;
 const BOMB_RATIO: usize = 100;
-/// A body that brings less than this for [`SLOW_WINDOW`] is cut off.
+/// A body that is slower than this after [`IngestConfig::body_timeout`] is cut off.
 const SLOW_BYTES_PER_S: u64 = 1024;
-const SLOW_WINDOW: Duration = Duration::from_secs(10);
 /// How long a request waits for a place to inflate before it is told to come back.
 const INFLATE_WAIT: Duration = Duration::from_millis(900);
 const CHUNK_BYTES: usize = 64 << 10;
@@ -80,6 +79,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     limit_bytes: usize,
+    timeout: Duration,
     inflating: std::sync::Arc<Semaphore>,
 }
 
@@ -89,6 +89,7 @@ impl Decoder {
         let places = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
         Decoder {
             limit_bytes: config.max_body_bytes,
+            timeout: config.body_timeout,
             inflating: std::sync::Arc::new(Semaphore::new(places)),
         }
     }
@@ -149,7 +150,7 @@ impl Decoder {
         let mut wire = Vec::with_capacity(announced.map_or(0, |n| n.min(1 << 20) as usize));
         let started = Instant::now();
         loop {
-            let frame = match timeout(SLOW_WINDOW, body.frame()).await {
+            let frame = match timeout(self.timeout, body.frame()).await {
                 Err(_) => return Err(Refusal::SlowBody),
                 Ok(None) => return Ok(wire),
                 Ok(Some(Err(_))) => return Err(Refusal::IncompleteBody),
@@ -164,7 +165,8 @@ impl Decoder {
             held.take(data.len())?;
             wire.extend_from_slice(&data);
             let elapsed = started.elapsed();
-            if elapsed > SLOW_WINDOW && (wire.len() as u64) < elapsed.as_secs() * SLOW_BYTES_PER_S {
+            let least = elapsed.as_secs() * SLOW_BYTES_PER_S;
+            if elapsed > self.timeout && (wire.len() as u64) < least {
                 return Err(Refusal::SlowBody);
             }
         }

@@ -112,6 +112,32 @@ fn a_mixed_batch_maps_each_line_as_if_it_were_alone() {
     }
 }
 
+/// A field that finds no column is mapped all the same, and so is the time.
+#[test]
+fn fields_beyond_the_column_limit_are_mapped() {
+    let mappings = Mappings::builtin().unwrap();
+    let cases = cases();
+    for max_columns in [0, 1, 3, 10, 40] {
+        let limits = BatchLimits {
+            max_columns,
+            ..BatchLimits::default()
+        };
+        let lines: Vec<&[u8]> = cases.iter().map(|(_, case)| case.line.as_bytes()).collect();
+        let (narrow, _) = build_batch(&lines, &meta(), limits, &mappings);
+        let (wide, _) = build_batch(&lines, &meta(), BatchLimits::default(), &mappings);
+        for (row, (file, case)) in cases.iter().enumerate() {
+            let context = format!("{file}: {} with {max_columns} columns", case.name);
+            assert_eq!(narrow.mapped_json(row), wide.mapped_json(row), "{context}");
+            assert_eq!(
+                narrow.time().value(row),
+                wide.time().value(row),
+                "{context}"
+            );
+            assert_eq!(narrow.event_json(row), wide.event_json(row), "{context}");
+        }
+    }
+}
+
 #[test]
 fn a_broken_mapping_file_is_refused_with_its_name() {
     let table = [

@@ -10,6 +10,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use support::Fixture;
 use watchfire_event::CommitError;
+use watchfire_ingest::IngestConfig;
 
 const PROTOBUF: [(&str, &str); 1] = [("content-type", "application/x-protobuf")];
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -167,10 +168,15 @@ async fn amplification_is_refused_before_decoding() {
     assert_eq!(fixture.post("/v1/logs", &PROTOBUF, body).await.status, 413);
     let body = format!("{{\"resourceLogs\":[{}{{}}]}}", "{},".repeat(1_000_001));
     assert_eq!(fixture.post("/v1/logs", &JSON, body).await.status, 413);
+    let max_body_bytes = 1 << 20;
+    let fixture = Fixture::with(IngestConfig {
+        max_body_bytes,
+        ..IngestConfig::default()
+    });
     // A long attribute of the resource, once in the request, a thousand times in the lines.
     let record = json!({"body": {"stringValue": "x"}});
     let body = json!({"resourceLogs": [{
-        "resource": {"attributes": [{"key": "a", "value": {"stringValue": "y".repeat(200_000)}}]},
+        "resource": {"attributes": [{"key": "a", "value": {"stringValue": "y".repeat(10_000)}}]},
         "scopeLogs": [{"logRecords": vec![record; 1_000]}],
     }]});
     assert_eq!(

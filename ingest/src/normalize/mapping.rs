@@ -1,10 +1,10 @@
 //! What a mapping file says, read and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::buffer::BooleanBuffer;
 use serde::Deserialize;
-use watchfire_event::{EventBatch, Origin};
+use watchfire_event::{EventBatch, Origin, field};
 
 use super::present;
 use super::transform::Take;
@@ -27,6 +27,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ),
     ("caddy.yml", include_str!("../mappings/caddy.yml")),
     ("traefik.yml", include_str!("../mappings/traefik.yml")),
+    ("falco.yml", include_str!("../mappings/falco.yml")),
     ("envoy.yml", include_str!("../mappings/envoy.yml")),
     ("nginx.yml", include_str!("../mappings/nginx.yml")),
     (
@@ -52,6 +53,8 @@ pub struct MappingError {
 #[derive(Debug, Clone, Default)]
 pub struct Mappings {
     list: Vec<Mapping>,
+    /// Every field that a mapping looks at or adds.
+    names: HashSet<String>,
 }
 
 impl Mappings {
@@ -83,12 +86,21 @@ impl Mappings {
         };
         let mut found = Vec::new();
         for document in yaml_serde::Deserializer::from_str(text) {
-            let mapping = Mapping::deserialize(document).map_err(|e| fault(e.to_string()))?;
+            let mut mapping = Mapping::deserialize(document).map_err(|e| fault(e.to_string()))?;
             mapping.check().map_err(fault)?;
+            mapping.spell_out();
             found.push(mapping);
+        }
+        for mapping in &found {
+            self.names.extend(mapping.names().map(str::to_owned));
         }
         self.list.extend(found);
         Ok(())
+    }
+
+    /// Does any mapping look at the field, or add it?
+    pub(super) fn mention(&self, name: &str) -> bool {
+        name == field::TIMESTAMP || self.names.contains(name)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Mapping> {
@@ -130,6 +142,28 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// Writes every source out under every prefix, once instead of for each batch.
+    fn spell_out(&mut self) {
+        for entry in &mut self.map {
+            let names = std::mem::take(&mut entry.from);
+            let under = &self.under;
+            let spelt = names
+                .iter()
+                .flat_map(|n| under.iter().map(move |p| format!("{p}{n}")));
+            entry.from = spelt.collect();
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let entries = self
+            .map
+            .iter()
+            .flat_map(|e| std::iter::once(&e.to).chain(&e.from));
+        entries.chain(self.when.names()).map(String::as_str)
+    }
+}
+
 /// A field that a mapping adds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,13 +184,6 @@ pub(super) struct Entry {
     pub(super) values: BTreeMap<String, String>,
 }
 
-impl Entry {
-    pub(super) fn sources<'a>(&'a self, under: &'a [String]) -> impl Iterator<Item = String> + 'a {
-        let names = self.from.iter();
-        names.flat_map(move |name| under.iter().map(move |prefix| format!("{prefix}{name}")))
-    }
-}
-
 /// Which rows a mapping is for: all conditions must hold.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -167,6 +194,9 @@ pub(super) struct When {
     /// At least one of these fields has a value.
     #[serde(deserialize_with = "one_or_many")]
     any: Vec<String>,
+    /// At least one of these fields has a value, too.
+    #[serde(deserialize_with = "one_or_many")]
+    and_any: Vec<String>,
     /// None of these fields has a value.
     #[serde(deserialize_with = "one_or_many")]
     lacks: Vec<String>,
@@ -175,16 +205,23 @@ pub(super) struct When {
 }
 
 impl When {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let lists = [&self.has, &self.any, &self.and_any, &self.lacks];
+        lists.into_iter().flatten().chain(self.prefix.keys())
+    }
+
     /// The rows for which all conditions hold; `None` when there is none.
     pub(super) fn rows(&self, batch: &EventBatch) -> Option<BooleanBuffer> {
         let mut rows = BooleanBuffer::new_set(batch.rows());
         for name in &self.has {
             rows = &rows & &present(batch, name)?;
         }
-        if !self.any.is_empty() {
-            let found = self.any.iter().filter_map(|name| present(batch, name));
-            let any = found.reduce(|a, b| &a | &b)?;
-            rows = &rows & &any;
+        for group in [&self.any, &self.and_any]
+            .into_iter()
+            .filter(|group| !group.is_empty())
+        {
+            let found = group.iter().filter_map(|name| present(batch, name));
+            rows = &rows & &found.reduce(|a, b| &a | &b)?;
         }
         for (name, prefix) in &self.prefix {
             rows = &rows & &starts_with(batch, name, prefix)?;

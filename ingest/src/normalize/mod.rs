@@ -6,6 +6,7 @@
 //! transform runs once for each distinct value.
 
 mod mapping;
+mod overflow;
 mod target;
 mod time;
 mod transform;
@@ -15,6 +16,7 @@ use arrow::buffer::BooleanBuffer;
 use watchfire_event::{EventBatch, Kind, Origin, field};
 
 pub use mapping::{MappingError, Mappings};
+pub(crate) use overflow::with_overflown;
 
 use mapping::{Entry, Mapping};
 use target::Targets;
@@ -25,10 +27,11 @@ pub fn normalize(batch: EventBatch, mappings: &Mappings) -> EventBatch {
     if batch.rows() == 0 {
         return batch;
     }
-    let mut times = Times::new(&batch);
-    let mut targets = Targets::new(&batch);
+    let view = with_overflown(&batch, |name| mappings.mention(name));
+    let mut times = Times::new(&view);
+    let mut targets = Targets::new(&view);
     for mapping in mappings.iter() {
-        if let Some(rows) = mapping.when.rows(&batch) {
+        if let Some(rows) = mapping.when.rows(&view) {
             apply(mapping, &rows, &mut targets, &mut times);
         }
     }
@@ -39,33 +42,28 @@ pub fn normalize(batch: EventBatch, mappings: &Mappings) -> EventBatch {
 fn apply(mapping: &Mapping, rows: &BooleanBuffer, targets: &mut Targets, times: &mut Times) {
     for entry in &mapping.map {
         if entry.to == field::TIMESTAMP {
-            for name in entry.sources(&mapping.under) {
-                times.read(&name, rows, true);
-            }
+            entry
+                .from
+                .iter()
+                .for_each(|name| times.read(name, rows, true));
         } else if let Some(value) = &entry.value {
-            constant(entry, value, &mapping.under, rows, targets);
+            constant(entry, value, rows, targets);
         } else {
-            for name in entry.sources(&mapping.under) {
-                targets.copy(entry, &name, rows);
-            }
+            entry
+                .from
+                .iter()
+                .for_each(|name| targets.copy(entry, name, rows));
         }
     }
 }
 
 /// A constant goes to all rows of the mapping, or to those that have one of its sources.
-fn constant(
-    entry: &Entry,
-    value: &str,
-    under: &[String],
-    rows: &BooleanBuffer,
-    targets: &mut Targets,
-) {
-    let mut sources = entry.sources(under).peekable();
-    if sources.peek().is_none() {
+fn constant(entry: &Entry, value: &str, rows: &BooleanBuffer, targets: &mut Targets) {
+    if entry.from.is_empty() {
         targets.constant(&entry.to, value, rows);
     }
-    for name in sources {
-        if let Some(present) = present(targets.batch(), &name) {
+    for name in &entry.from {
+        if let Some(present) = present(targets.batch(), name) {
             targets.constant(&entry.to, value, &(rows & &present));
         }
     }

@@ -19,6 +19,8 @@ pub(super) enum Take {
     /// The value as it is.
     #[default]
     All,
+    /// Text as it is; nothing else.
+    Text,
     /// Text in lower case.
     Lower,
     /// Text in upper case.
@@ -96,7 +98,7 @@ impl Take {
         }
         let number = || value.trim().parse::<f64>().ok().map(Scalar::Float);
         let out = match self {
-            Take::All | Take::First => return Some(Scalar::Text(value)),
+            Take::All | Take::First | Take::Text => return Some(Scalar::Text(value)),
             Take::Duration if value.ends_with(|c: char| c.is_ascii_digit()) => return None,
             Take::Duration => return duration_text(&value).map(Scalar::Int),
             Take::Lower => value.to_lowercase(),

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -115,6 +116,7 @@ impl EventLog for RecordingLog {
 pub struct Fixture {
     pub log: Arc<RecordingLog>,
     pub ingest: Ingest,
+    router: Router,
 }
 
 impl Fixture {
@@ -124,14 +126,16 @@ impl Fixture {
 
     pub fn with(config: IngestConfig) -> Self {
         let log = Arc::new(RecordingLog::default());
+        let ingest = Ingest::start_with(log.clone(), config, MAPPINGS.clone()).unwrap();
         Fixture {
-            ingest: Ingest::start(log.clone(), config).unwrap(),
+            router: ingest.router(),
+            ingest,
             log,
         }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.ingest.router().oneshot(request).await.unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response
             .into_body()
