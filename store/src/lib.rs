@@ -1,9 +1,9 @@
 //! The store: durable, ordered and searchable events.
 //!
 //! ```text
-//! commit ──► log (fdatasync) ──► memtable ──seal──► segment = Parquet + index + segment.json
-//!                                   │                  │
-//!                                   └──── one view ────┘ ──► search, histogram, facets, SQL, export
+//! commit ─► log (fdatasync) ─► memtable ─seal─► segment = Parquet + index + segment.json
+//!                                 │                │
+//!                                 └─── one view ───┴─► search, histogram, facets, SQL, export
 //! ```
 //!
 //! - [`log`] is the truth; everything else can be made again from it until it is sealed.

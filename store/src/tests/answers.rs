@@ -208,7 +208,11 @@ fn range() -> impl Strategy<Value = TimeRange> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn answers_are_those_of_a_naive_scan(
@@ -216,7 +220,8 @@ proptest! {
         queries in prop::collection::vec((query(), range()), 6),
         seal_after in 0_usize..9,
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let mut bed = Bed::new().await;
             for (i, chunk) in chunks.iter().enumerate() {

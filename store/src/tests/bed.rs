@@ -174,13 +174,16 @@ pub fn shop_event(i: u64) -> Value {
     let services = ["gateway", "auth", "orders", "payments"];
     let service = services[(i % 7 % 4) as usize];
     let status = [200, 200, 200, 401, 503, 404][(i % 6) as usize];
+    let (user, path, ms) = (i % 23, i % 11, i % 13);
+    let role = if i.is_multiple_of(5) { "admin" } else { "guest" };
+    let did = format!("{service} handled /api/{path} for u{user}");
     json!({
         "t": 1_760_000_000_000_i64 + (i as i64 * 37 % 5_000) * 1_000,
         "service": {"name": service},
         "http": {"response": {"status_code": status}},
-        "user": {"id": format!("u{}", i % 23), "roles": ["member", if i.is_multiple_of(5) { "admin" } else { "guest" }]},
+        "user": {"id": format!("u{user}"), "roles": ["member", role]},
         "trace": {"id": format!("{:032x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))},
-        "message": format!("{service} handled /api/{} for u{} with status {status} in {} ms", i % 11, i % 23, i % 13),
+        "message": format!("{did} with status {status} in {ms} ms"),
         "ok": status == 200,
         "took": f64::from(status) / 7.0,
     })

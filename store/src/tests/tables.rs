@@ -86,7 +86,9 @@ async fn sql_reads_times_sequence_numbers_lists_and_mixed_kinds() {
     bed.seal().await;
     bed.commit(&[json!({"t": 3_000, "m": [7], "l": ["c"], "n": null})])
         .await;
-    let found = table(&bed, "SELECT _seq, \"@timestamp\" AS at, m, l, n FROM events WHERE \"@timestamp\" >= '1970-01-01T00:00:02Z' ORDER BY _seq").await;
+    let text = "SELECT _seq, \"@timestamp\" AS at, m, l, n FROM events \
+                WHERE \"@timestamp\" >= '1970-01-01T00:00:02Z' ORDER BY _seq";
+    let found = table(&bed, text).await;
     let expected = "\
 +------+----------------------+-----+-----+---+
 | _seq | at                   | m   | l   | n |
