@@ -30,7 +30,10 @@ const QUERIES: &[&str] = &[
 fn build(records: &[Record]) -> EventBatch {
     let mut builder = BatchBuilder::new(BatchLimits::default());
     for record in records {
-        let meta = RowMeta { received_ns: record.received_ns, source: record.source.clone() };
+        let meta = RowMeta {
+            received_ns: record.received_ns,
+            source: record.source.clone(),
+        };
         for line in record.lines.split(|b| *b == b'\n') {
             builder.push(line, &meta).unwrap();
         }
@@ -38,7 +41,8 @@ fn build(records: &[Record]) -> EventBatch {
     let batch = builder.finish();
     let times = (0..batch.rows()).map(|row| {
         let text = batch.text("@timestamp", row);
-        text.and_then(|t| time::parse_timestamp(&t)).unwrap_or_default()
+        text.and_then(|t| time::parse_timestamp(&t))
+            .unwrap_or_default()
     });
     let times = Int64Array::from_iter_values(times.collect::<Vec<_>>());
     batch.with_time(times)
@@ -47,7 +51,12 @@ fn build(records: &[Record]) -> EventBatch {
 /// CPU seconds of this process so far.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks = |i: usize| fields[i].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / 100.0
 }
@@ -58,9 +67,14 @@ fn line(text: std::fmt::Arguments<'_>) {
 
 #[tokio::main]
 async fn main() {
-    let path = std::env::args().nth(1).expect("a file of events, one a line");
+    let path = std::env::args()
+        .nth(1)
+        .expect("a file of events, one a line");
     let text = std::fs::read(path).unwrap();
-    let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&[u8]> = text
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.is_empty())
+        .collect();
     let million = lines.len() as f64 / 1e6;
     let dir = tempfile::TempDir::new().unwrap();
     let mut config = StoreConfig::new(dir.path());
@@ -89,11 +103,21 @@ async fn main() {
     }
     store.set_detect_position(store.head());
     let sealed = store.status();
-    line(format_args!("events {}, sealed {}", lines.len(), sealed.sealed));
-    line(format_args!("wall: parse {parse:.2} s, commit {commit:.2} s; cpu of all {:.2} s", cpu()));
+    line(format_args!(
+        "events {}, sealed {}",
+        lines.len(),
+        sealed.sealed
+    ));
+    line(format_args!(
+        "wall: parse {parse:.2} s, commit {commit:.2} s; cpu of all {:.2} s",
+        cpu()
+    ));
     line(format_args!("cpu {:.2} s per million", cpu() / million));
     let sealed_million = sealed.sealed as f64 / 1e6;
-    line(format_args!("disk {:.1} MB per million", sealed.segment_bytes as f64 / 1e6 / sealed_million));
+    line(format_args!(
+        "disk {:.1} MB per million",
+        sealed.segment_bytes as f64 / 1e6 / sealed_million
+    ));
 
     let trace = build(&[Record {
         received_ns,
@@ -111,7 +135,10 @@ async fn main() {
     store.close().await;
     let store = Store::open(config, Arc::new(build)).await.unwrap();
     let rows = store.status().rows;
-    line(format_args!("reopened {rows} rows in {:.2} s", started.elapsed().as_secs_f64()));
+    line(format_args!(
+        "reopened {rows} rows in {:.2} s",
+        started.elapsed().as_secs_f64()
+    ));
 }
 
 async fn queries(store: &Store, text: &str) {
@@ -122,34 +149,58 @@ async fn queries(store: &Store, text: &str) {
         let query = Query::parse(&format!("{text}{}", " ".repeat(i))).unwrap();
         let (range, order) = (TimeRange::ALL, Order::NewestFirst);
         let started = Instant::now();
-        let request = SearchRequest { query, range, limit: 50, cursor: None, order };
+        let request = SearchRequest {
+            query,
+            range,
+            limit: 50,
+            cursor: None,
+            order,
+        };
         let page = store.search(request).await.unwrap();
         times.push(started.elapsed().as_secs_f64() * 1e3);
         total = page.total;
     }
     let first = times[0];
     times.sort_by(f64::total_cmp);
-    line(format_args!("{:9.1} ms  (first {first:.1})  {total:8} hits  {text}", times[times.len() / 2]));
+    line(format_args!(
+        "{:9.1} ms  (first {first:.1})  {total:8} hits  {text}",
+        times[times.len() / 2]
+    ));
 }
 
 async fn counts(store: &Store) {
     let all = TimeRange::ALL;
     let timed = |started: Instant, what: &str| {
-        line(format_args!("{:9.1} ms  {what}", started.elapsed().as_secs_f64() * 1e3));
+        line(format_args!(
+            "{:9.1} ms  {what}",
+            started.elapsed().as_secs_f64() * 1e3
+        ));
     };
     for _ in 0..2 {
         let started = Instant::now();
         let query = Query::parse("http.response.status_code:401").unwrap();
-        store.facets(query, all, vec!["user.id".into()], 10).await.unwrap();
+        store
+            .facets(query, all, vec!["user.id".into()], 10)
+            .await
+            .unwrap();
         timed(started, "top 10 users with 401");
         let started = Instant::now();
-        store.facets(Query::all(), all, vec!["service.name".into()], 20).await.unwrap();
+        store
+            .facets(Query::all(), all, vec!["service.name".into()], 20)
+            .await
+            .unwrap();
         timed(started, "count by service");
         let started = Instant::now();
-        store.facets(Query::all(), all, vec!["trace.id".into()], 20).await.unwrap();
+        store
+            .facets(Query::all(), all, vec!["trace.id".into()], 20)
+            .await
+            .unwrap();
         timed(started, "facet of an identifier");
         let started = Instant::now();
-        store.histogram(Query::all(), all, 60, Some("log.level".into())).await.unwrap();
+        store
+            .histogram(Query::all(), all, 60, Some("log.level".into()))
+            .await
+            .unwrap();
         timed(started, "histogram by level");
         let started = Instant::now();
         store.fields().await.unwrap();

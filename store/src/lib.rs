@@ -161,10 +161,12 @@ impl Store {
     /// # Errors
     /// `query_limit`, or a failure to read.
     pub async fn search(&self, request: SearchRequest) -> Result<SearchPage, StoreError> {
-        query::run(&self.shared, "search", move |view, job, cache| {
+        let mut page = query::run(&self.shared, "search", move |view, job, cache| {
             search::search(view, &request, job, cache)
         })
-        .await
+        .await?;
+        page.partial = !lock(&self.shared.damaged).is_empty();
+        Ok(page)
     }
 
     /// Counts matching events over time in at most `buckets` (up to [`MAX_BUCKETS`]) equal

@@ -13,7 +13,7 @@ use watchfire_event::{EventBatch, Record};
 use crate::log::dead::DeadLetters;
 use crate::log::dedup::Dedup;
 use crate::log::disk::Reserve;
-use crate::log::{LockFile, Log, LogConfig, LogError, Recovered};
+use crate::log::{LockFile, Log, LogConfig, LogError, Recovered, SeqRange};
 use crate::memtable::{CurrentView, MemoryBatch, View};
 use crate::meta::{Meta, SegmentRow};
 use crate::search::MatchCache;
@@ -50,7 +50,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             floor_seq,
         };
         let (log, recovered) = Log::open(&dir.join("log"), log_config)?;
-        tell_recovery(&recovered);
+        let log_lost_rows = tell_recovery(&recovered, position);
         let replayed = replay(&log, position, &rebuild)?;
         let mut dedup = Dedup::load(keys);
         for (_, key, received_ns) in &replayed.keys {
@@ -87,6 +87,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             draining: AtomicBool::new(false),
             log_failed: AtomicBool::new(false),
             refused: Default::default(),
+            log_lost_rows,
             damaged: damaged.into(),
             seals: Semaphore::new(1),
             wake: Notify::new(),
@@ -176,16 +177,23 @@ fn check(segment: Segment, row: &SegmentRow) -> Result<Segment, StoreError> {
     }
 }
 
-fn tell_recovery(recovered: &Recovered) {
-    if recovered.damage.is_empty() {
-        tracing::info!(head = recovered.head, "log opened");
+/// Logs what was found; returns the rows after `position` that are lost.
+fn tell_recovery(recovered: &Recovered, position: u64) -> u64 {
+    let after = |range: &SeqRange| (range.last + 1).saturating_sub(range.first.max(position + 1));
+    let lost: u64 = recovered.missing.iter().map(after).sum();
+    let head = recovered.head;
+    if recovered.damage.is_empty() && lost == 0 {
+        tracing::info!(head, rows = recovered.rows, "log opened");
     } else {
+        let damage = &recovered.damage;
         tracing::error!(
-            head = recovered.head,
-            damage = ?recovered.damage,
+            head,
+            lost,
+            ?damage,
             "the log is damaged; the rest of it is in use"
         );
     }
+    lost
 }
 
 #[derive(Default)]

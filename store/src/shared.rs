@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     /// The log is unable to write until a restart.
     pub log_failed: AtomicBool,
     pub refused: RefusalCounts,
+    /// Acknowledged rows that the damaged log could not give back.
+    pub log_lost_rows: u64,
     pub damaged: Mutex<Vec<DamagedSegment>>,
     /// One place, for whoever takes rows out of memory or merges them there.
     pub seals: Semaphore,

@@ -35,6 +35,8 @@ pub struct StoreStatus {
     pub disk_free_bytes: u64,
     /// Segments that are damaged and left out of every answer, by id.
     pub damaged_segments: Vec<DamagedSegment>,
+    /// Acknowledged rows that the damaged log could not give back at the last start.
+    pub log_lost_rows: u64,
     /// Commits refused since the start.
     pub refused: Refusals,
     /// The oldest time of receipt that is kept, nanoseconds since the epoch.
@@ -91,6 +93,7 @@ impl Shared {
             segment_bytes: view.segments.iter().map(|s| s.info.bytes()).sum(),
             disk_free_bytes: self.reserve.free_bytes(),
             damaged_segments: lock(&self.damaged).clone(),
+            log_lost_rows: self.log_lost_rows,
             refused: Refusals {
                 overloaded: count(&self.refused.overloaded),
                 disk_reserve: count(&self.refused.disk_reserve),

@@ -13,9 +13,6 @@ use crate::StoreError;
 use crate::memtable::{MemoryBatch, View};
 use crate::segment::{Rows, Segment};
 
-/// Reading chosen rows pays when they are fewer than one in so many.
-const SPARSE: usize = 8;
-
 /// A batch in memory or a segment.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
@@ -117,7 +114,7 @@ fn in_segment(
         return Ok(rows.and(inside));
     }
     // A small part of a segment is not worth matching all of it for the next time.
-    let part = inside.count(segment.rows()) * SPARSE < segment.rows();
+    let part = inside.is_sparse(segment.rows());
     let matched = evaluate(
         segment,
         query,
@@ -148,7 +145,7 @@ fn evaluate(segment: &Segment, query: &Query, among: Rows) -> Result<Rows, Store
         return Ok(Rows::None);
     }
     let total = segment.rows();
-    let is_sparse = |rows: &Rows| rows.count(total) * SPARSE < total;
+    let is_sparse = |rows: &Rows| rows.is_sparse(total);
     if is_sparse(&plan.rows) {
         let keep = |name: &str| {
             plan.own.contains(&name) || plan.columns.iter().any(|(stored, _)| stored == name)

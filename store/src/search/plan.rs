@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use watchfire_event::query::{Node, Test, Words};
-use watchfire_event::{Origin, Query, field};
+use watchfire_event::{Kind, Origin, Query, field};
 
 use crate::StoreError;
 use crate::segment::{Access, ColumnInfo, Rows, Segment, sealed_name};
@@ -45,7 +45,7 @@ impl Plan {
         let own = [field::SEQ, field::TIMESTAMP, field::RECEIVED];
         let own = own
             .into_iter()
-            .filter(|name| needs.wants(name))
+            .filter(|name| asks(query.node(), name))
             .filter_map(sealed_name);
         let mut columns = Vec::new();
         for column in segment.info.columns.iter().filter(|c| needs.wants(&c.name)) {
@@ -160,6 +160,9 @@ impl Planner<'_> {
     }
 
     fn words(&mut self, column: &ColumnInfo, w: &Words, any: bool) -> Result<Rows, StoreError> {
+        if !can_hold(column.origin_and_kind().1, &w.text) {
+            return Ok(Rows::None);
+        }
         let key = (column.stored.clone(), format!("{any} {}", w.text));
         if let Some(rows) = self.found.get(&key) {
             return Ok(rows.clone());
@@ -200,6 +203,26 @@ impl Planner<'_> {
             }
         }
         Ok(rows)
+    }
+}
+
+/// Can a value of this kind be equal to the text? Strings can always.
+fn can_hold(kind: Kind, text: &str) -> bool {
+    match kind {
+        Kind::Str | Kind::StrList | Kind::Json => true,
+        Kind::Int | Kind::Float | Kind::IntList => text.parse::<f64>().is_ok(),
+        Kind::Bool => text == "true" || text == "false",
+    }
+}
+
+/// Does the tree test this field by name?
+fn asks(node: &Node, name: &str) -> bool {
+    match node {
+        Node::All | Node::Never => false,
+        Node::And(list) | Node::Or(list) => list.iter().any(|n| asks(n, name)),
+        Node::Not(inner) => asks(inner, name),
+        Node::Exists(field) => &**field == name,
+        Node::Test { field, .. } => field.as_deref() == Some(name),
     }
 }
 

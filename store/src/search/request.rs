@@ -55,6 +55,8 @@ pub struct SearchPage {
     pub cursor: Option<Cursor>,
     /// Rows of the segments and batches that were looked at.
     pub searched: u64,
+    /// Damaged segments are left out, see `StoreStatus::damaged_segments`.
+    pub partial: bool,
 }
 
 /// One event found.

@@ -72,6 +72,7 @@ pub(crate) fn search(
         total_is_exact: exact,
         cursor,
         searched: page.searched,
+        partial: false,
     })
 }
 

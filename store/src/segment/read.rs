@@ -13,6 +13,9 @@ use watchfire_event::EventBatch;
 use super::{EVENTS_FILE, Segment};
 use crate::StoreError;
 
+/// Picking rows out pays when they are fewer than one in so many.
+const SPARSE: usize = 8;
+
 /// Rows of a segment or of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rows {
@@ -61,6 +64,11 @@ impl Rows {
         }
     }
 
+    /// Are they so few of `rows` rows that picking them out is faster than reading all?
+    pub fn is_sparse(&self, rows: usize) -> bool {
+        self.count(rows) * SPARSE < rows
+    }
+
     /// As a mask over `rows` rows.
     pub fn to_mask(&self, rows: usize) -> BooleanBuffer {
         match self {
@@ -75,6 +83,12 @@ impl Segment {
     /// Reads the columns whose stored name `keep` takes (the row's own are `_seq`, `_time` and
     /// `_received`), in row order, as one batch of the chosen rows.
     pub fn read(&self, keep: impl Fn(&str) -> bool, rows: &Rows) -> Result<EventBatch, StoreError> {
+        if let Rows::Some(mask) = rows
+            && !rows.is_sparse(self.rows())
+        {
+            // Picking most of the rows one by one takes longer than reading all of them.
+            return Ok(self.read(keep, &Rows::All)?.filter(mask));
+        }
         let wanted = rows.count(self.rows());
         let mut reader = self.record_batches(keep, rows, wanted.max(1))?;
         let record = match reader.next() {

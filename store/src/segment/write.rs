@@ -36,25 +36,40 @@ pub(crate) fn write_segment(
     created_ns: i64,
 ) -> Result<SegmentInfo, StoreError> {
     let temporary = parent.join(format!("{id}.tmp"));
+    let written = write_folder(parent, &temporary, id, batch, created_ns);
+    if written.is_err() {
+        // Frees the space of a failed attempt, for example on a full disk; it may be gone.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    written
+}
+
+fn write_folder(
+    parent: &Path,
+    temporary: &Path,
+    id: &str,
+    batch: &EventBatch,
+    created_ns: i64,
+) -> Result<SegmentInfo, StoreError> {
     let io = |what: &Path| StoreError::io(format!("writing {}", what.display()));
     if temporary.exists() {
-        fs::remove_dir_all(&temporary).map_err(io(&temporary))?;
+        fs::remove_dir_all(temporary).map_err(io(temporary))?;
     }
-    fs::create_dir_all(temporary.join(INDEX_DIR)).map_err(io(&temporary))?;
+    fs::create_dir_all(temporary.join(INDEX_DIR)).map_err(io(temporary))?;
     let batch = sorted(batch);
     let columns = describe(&batch);
-    let mut files = vec![write_parquet(&temporary, &batch, &columns)?];
+    let mut files = vec![write_parquet(temporary, &batch, &columns)?];
     index::write_index(&temporary.join(INDEX_DIR), &batch, &columns)?;
-    files.extend(sync_index(&temporary).map_err(io(&temporary))?);
+    files.extend(sync_index(temporary).map_err(io(temporary))?);
     let info = summary(id, &batch, columns, files, created_ns)?;
-    write_info(&temporary.join(INFO_FILE), &info).map_err(io(&temporary))?;
-    sync_dir(&temporary).map_err(io(&temporary))?;
+    write_info(&temporary.join(INFO_FILE), &info).map_err(io(temporary))?;
+    sync_dir(temporary).map_err(io(temporary))?;
     let target = parent.join(id);
     if target.exists() {
         // Left by a crash after the rename and before the manifest: it is not in use.
         fs::remove_dir_all(&target).map_err(io(&target))?;
     }
-    fs::rename(&temporary, &target).map_err(io(&target))?;
+    fs::rename(temporary, &target).map_err(io(&target))?;
     sync_dir(parent).map_err(io(parent))?;
     Ok(info)
 }

@@ -175,7 +175,11 @@ pub fn shop_event(i: u64) -> Value {
     let service = services[(i % 7 % 4) as usize];
     let status = [200, 200, 200, 401, 503, 404][(i % 6) as usize];
     let (user, path, ms) = (i % 23, i % 11, i % 13);
-    let role = if i.is_multiple_of(5) { "admin" } else { "guest" };
+    let role = if i.is_multiple_of(5) {
+        "admin"
+    } else {
+        "guest"
+    };
     let did = format!("{service} handled /api/{path} for u{user}");
     json!({
         "t": 1_760_000_000_000_i64 + (i as i64 * 37 % 5_000) * 1_000,
