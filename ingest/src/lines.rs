@@ -152,37 +152,45 @@ impl Splitter {
         Ok(true)
     }
 
-    /// Line by line; a line that opens an array gives its elements.
+    /// One array that is the whole body gives its elements; anything else goes line by line, so
+    /// that an array among other lines is one line, refused as such.
     fn lines(&mut self, body: &mut [u8], start: usize) -> Result<(), Refusal> {
-        let (mut at, mut number, mut arrays) = (start, 1, true);
+        if self.whole_array(body, start)? {
+            return Ok(());
+        }
+        let (mut at, mut number) = (start, 1);
         while at < body.len() {
             let rest = body.get(at..).unwrap_or_default();
             let end = rest
                 .iter()
                 .position(|b| *b == b'\n')
                 .map_or(body.len(), |i| at + i);
-            let line = body.get(at..end).unwrap_or_default();
-            if !is_blank(line) {
-                let lead = line.iter().take_while(|b| is_space(**b)).count();
-                if arrays && line.get(lead) == Some(&b'[') {
-                    let before = self.spans.len();
-                    let array = self.array(body, at + lead + 1)?;
-                    if array.closed || before == 0 {
-                        number += array.line_ends;
-                        blank_between_tokens(body, at, array.end, array.line_ends);
-                        at = array.end;
-                        continue;
-                    }
-                    // The rest of the body was looked through once; it is not to happen again.
-                    arrays = false;
-                    self.spans.truncate(before);
-                }
+            if !is_blank(body.get(at..end).unwrap_or_default()) {
                 self.add(body, at, end, number)?;
             }
             at = end + 1;
             number += 1;
         }
         Ok(())
+    }
+
+    /// Takes a body that is one array, or one line with an array that was cut off. `false`, with
+    /// nothing taken, when it is something else.
+    fn whole_array(&mut self, body: &mut [u8], start: usize) -> Result<bool, Refusal> {
+        let rest = body.get(start..).unwrap_or_default();
+        let lead = rest.iter().take_while(|b| is_space(**b)).count();
+        if rest.get(lead) != Some(&b'[') {
+            return Ok(false);
+        }
+        let open = start + lead;
+        let array = self.array(body, open + 1)?;
+        let after = body.get(array.end..).unwrap_or_default();
+        if (array.closed && is_blank(after)) || array.line_ends == 0 && !array.closed {
+            blank_between_tokens(body, open, array.end, array.line_ends);
+            return Ok(true);
+        }
+        self.spans.clear();
+        Ok(false)
     }
 
     /// The elements of the array whose bracket ends before `start`; the last one is whatever is
