@@ -212,7 +212,7 @@ function listAlerts({ params }) {
     total: found.length,
     total_is_exact: true,
     cursor: null,
-    counts: { by_status: counts, open_by_severity: {} },
+    counts: { ...counts, by_severity: {} },
   };
 }
 

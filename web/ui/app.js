@@ -32,7 +32,7 @@ function followOpenAlerts() {
     if (document.hidden) return;
     try {
       const answer = await get('/alerts', { status: 'open', limit: 1 });
-      if (!stopped) openAlerts.set(answer.counts?.by_status?.open ?? 0);
+      if (!stopped) openAlerts.set(answer.counts.open);
     } catch {
       // The page that is open says what is wrong; the badge only stays as it was.
     }

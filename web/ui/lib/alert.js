@@ -40,11 +40,18 @@ export const ENTITY_FIELDS = [
   ['host.name', 'host'],
 ];
 
-/** `[kind, value]` of everyone involved. */
+const KINDS = ['ip', 'user', 'token', 'edge', 'service', 'host', 'tenant', 'client', 'asn', 'route'];
+const rank = (kind) => (KINDS.includes(kind) ? KINDS.indexOf(kind) : KINDS.length);
+
+/** `[kind, values]`: the one it is about before the many it touched. */
+export const involvedByKind = (alert) =>
+  Object.entries(alert.entities ?? {})
+    .filter(([, values]) => values.length > 0)
+    .sort(([a, some], [b, others]) => some.length - others.length || rank(a) - rank(b));
+
+/** `[kind, value]` of everyone involved, in the same order. */
 export const involved = (alert) =>
-  Object.entries(alert.entities ?? {}).flatMap(([kind, values]) =>
-    values.map((value) => [kind, value]),
-  );
+  involvedByKind(alert).flatMap(([kind, values]) => values.map((value) => [kind, value]));
 
 /** The second line of a list entry: the first few entities. */
 export function about(alert) {
@@ -62,11 +69,10 @@ export function emphasised(alert) {
   const text = alert.summary ?? '';
   const names = involved(alert)
     .map(([, value]) => value)
-    .filter((value) => value.length > 1)
-    .sort((a, b) => b.length - a.length)
-    .slice(0, 20);
-  const usual = /;|\. |\busual/.exec(text)?.index ?? text.length;
-  const numbers = `\\b\\d[\\d,]*(?:\\.\\d+)?\\b(?! (?:${TIME_UNITS})\\b)(?: %| [a-z]+)?`;
+    .filter((value) => value.length > 1 && text.includes(value))
+    .sort((a, b) => b.length - a.length);
+  const usual = /;|\. |"|\busual/.exec(text)?.index ?? text.length;
+  const numbers = `(?<![^\\s(])\\d[\\d,]*(?:\\.\\d+)?\\b(?!\\.\\d| (?:${TIME_UNITS})\\b)(?: %| [a-z]+)?`;
   const pattern = new RegExp([...names.map(escapeText), numbers].join('|'), 'g');
   const parts = [];
   let at = 0;

@@ -83,7 +83,7 @@ function StatusTabs({ asked, counts, params }) {
     key=${status}
     href=${href('/alerts', { from, to, q: `status:${status}` })}
     aria-current=${asked.status === status ? 'true' : undefined}
-  >${status} <span>${counts ? count(counts[status] ?? 0) : ''}</span></a>`)}</nav>`;
+  >${status} <span>${counts ? count(counts[status]) : ''}</span></a>`)}</nav>`;
 }
 
 function Nothing({ asked }) {
@@ -133,9 +133,9 @@ export function AlertsPage() {
   const { asked, error } = readFilter(q);
   const list = useList(asked, range, turn);
   const { alerts } = list;
-  const counts = list.data?.counts.by_status;
+  const counts = list.data?.counts;
   useEffect(() => {
-    if (counts) openAlerts.set(counts.open ?? 0);
+    if (counts) openAlerts.set(counts.open);
   }, [counts]);
   const wide = matchMedia('(min-width: 761px)').matches;
   const shown = id || (wide ? alerts[0]?.id : '');

@@ -31,8 +31,12 @@ function Facts({ status }) {
     ['events taken', count(log.head)],
     ['waiting for detection', count(log.head - readers.detect)],
   ];
+  const disk = log.bytes + (store?.segment_bytes ?? 0);
   if (Number.isFinite(store?.rows)) facts.push(['events stored', count(store.rows)]);
-  if (Number.isFinite(store?.disk_bytes)) facts.push(['on disk', bytes(store.disk_bytes)]);
+  if (Number.isFinite(disk)) facts.push(['on disk', bytes(disk)]);
+  if (Number.isFinite(store?.disk_free_bytes)) {
+    facts.push(['free on disk', bytes(store.disk_free_bytes)]);
+  }
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}>
     <dt>${name}</dt><dd>${value}</dd>
   </div>`)}</dl>`;
