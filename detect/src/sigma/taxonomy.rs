@@ -196,6 +196,7 @@ fn host(field: &str) -> &'static [&'static str] {
         "eventid" => &[
             "Event.System.EventID.#text",
             "System.EventID.#text",
+            "winlog.event_id",
             "event.code",
             "EventId",
             "event_id",

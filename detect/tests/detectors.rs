@@ -1,0 +1,225 @@
+//! Detectors: silent while they learn, silent at what is usual, loud and exact at what is not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{batch, batch_from, engine};
+use watchfire_event::time::to_rfc3339;
+use watchfire_event::{Alert, AlertKind};
+
+const EDGE: &str = "
+detector: first_seen
+id: first_seen.edge
+title: New edge
+severity: high
+filter: 'event.category:web'
+entity: source.service.name
+pair: service.name
+tags: [attack.T1210]
+";
+
+const RATE: &str = "
+detector: rate
+id: rate.failures
+title: Failed logins
+filter: 'event.outcome:failure'
+entity: [user.id, user.name]
+window: 10m
+";
+
+fn at(seconds: i64) -> String {
+    to_rfc3339((1_760_000_000 + seconds) * 1_000_000_000)
+}
+
+fn call(i: i64, caller: &str, callee: &str) -> Value {
+    json!({"@timestamp": at(i * 60), "event": {"category": ["web"]},
+        "source": {"service": {"name": caller}}, "service": {"name": callee}})
+}
+
+fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
+    engine(&[text])
+        .process(&batch(events))
+        .into_iter()
+        .map(|c| c.alert)
+        .collect()
+}
+
+#[test]
+fn a_pair_never_seen_before_is_found_once() {
+    let mut events: Vec<_> = (0..200).map(|i| call(i, "billing", "ledger")).collect();
+    events.push(call(200, "billing", "secrets"));
+    events.push(call(201, "billing", "secrets"));
+    let found = alerts(EDGE, &events);
+    assert_eq!(found.len(), 1);
+    let alert = &found[0];
+    assert_eq!(
+        (alert.kind, alert.detector.as_str()),
+        (AlertKind::Statistic, "first_seen.edge")
+    );
+    // One in 201 events brought a new pair.
+    assert!(
+        (alert.score - 201f64.log10()).abs() < 1e-3,
+        "{}",
+        alert.score
+    );
+    assert_eq!(alert.evidence.events, ["201"]);
+    assert_eq!(alert.entities["edge"], ["billing>secrets"]);
+    assert_eq!(
+        alert.evidence.query,
+        "source.service.name:\"billing\" AND service.name:\"secrets\""
+    );
+    assert_eq!(
+        alert.summary,
+        "First time in 3 hours that service billing was seen with secrets: \
+         200 events before, 1 different"
+    );
+    assert_eq!(alert.tags, ["attack.t1210"]);
+}
+
+#[test]
+fn nothing_is_new_while_everything_is() {
+    let learning: Vec<_> = (0..49)
+        .map(|i| call(i, "billing", &format!("s{i}")))
+        .collect();
+    assert!(alerts(EDGE, &learning).is_empty());
+    // Who always brings something new surprises nobody.
+    let restless: Vec<_> = (0..500)
+        .map(|i| call(i, "mailer", &format!("mx{i}")))
+        .collect();
+    assert!(alerts(EDGE, &restless).is_empty());
+    // Events that the filter leaves out are neither judged nor learned.
+    let mut events: Vec<_> = (0..200).map(|i| call(i, "billing", "ledger")).collect();
+    let mut other = call(200, "billing", "secrets");
+    other["event"]["category"] = json!(["network"]);
+    events.push(other);
+    assert!(alerts(EDGE, &events).is_empty());
+}
+
+#[test]
+fn a_newcomer_is_judged_by_a_group_of_several() {
+    let group = |callers: i64| {
+        let mut events: Vec<_> = (0..400)
+            .map(|i| call(i, &format!("c{}", i % callers), "ledger"))
+            .collect();
+        events.push(call(400, "newcomer", "secrets"));
+        alerts(EDGE, &events)
+    };
+    let found = group(4);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].evidence.baseline["learning"], true);
+    assert!(group(2).is_empty());
+}
+
+#[test]
+fn forgetting_an_entity_does_not_make_it_look_new() {
+    let text = format!("{EDGE}thresholds: {{ max_entities: 20, min_score: 1 }}\n");
+    let mut events: Vec<_> = (0..100).map(|i| call(i, "billing", "ledger")).collect();
+    events.extend((0..500).map(|i| call(100 + i, &format!("c{i}"), "ledger")));
+    let before = alerts(&text, &events);
+    events.push(call(700, "billing", "ledger"));
+    let after = alerts(&text, &events);
+    assert!(
+        before
+            .iter()
+            .chain(&after)
+            .all(|a| a.entities["edge"] != ["billing>ledger"])
+    );
+}
+
+fn fail(seconds: i64, user: &str) -> Value {
+    json!({"@timestamp": at(seconds), "event": {"outcome": "failure"}, "user": {"id": user}})
+}
+
+/// Three failures of each of five users in each of `windows` windows.
+fn usual(windows: i64) -> Vec<Value> {
+    let mut events = Vec::new();
+    for window in 0..windows {
+        for i in 0..15 {
+            events.push(fail(window * 600 + 20 * i, &format!("u{}", i % 5)));
+        }
+    }
+    events
+}
+
+#[test]
+fn a_burst_is_found_when_it_crosses_and_told_with_what_is_usual() {
+    let mut events = usual(40);
+    let start = 40 * 600;
+    events.extend((0..400).map(|i| fail(start + i, "u1")));
+    let found = alerts(RATE, &events);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let alert = &found[0];
+    assert_eq!(alert.entities["user"], ["u1"]);
+    assert!(alert.score > 50.0);
+    assert!(
+        alert.ts < 1_760_000_000.0 + start as f64 + 40.0,
+        "told early: {}",
+        alert.ts
+    );
+    assert!(
+        alert
+            .summary
+            .contains("in 10 min by user u1, usual is 3 (0-"),
+        "{}",
+        alert.summary
+    );
+    assert_eq!(
+        alert.evidence.query,
+        "user.id:\"u1\" AND (event.outcome:failure)"
+    );
+    assert!(alert.count >= 200, "{}", alert.count);
+}
+
+#[test]
+fn what_is_usual_is_no_burst() {
+    assert!(alerts(RATE, &usual(60)).is_empty());
+    // Nothing is known yet.
+    let cold: Vec<_> = (0..500).map(|i| fail(i, "u1")).collect();
+    assert!(alerts(RATE, &cold).is_empty());
+    // Somebody who is always loud.
+    let mut events = Vec::new();
+    for window in 0..60 {
+        events.extend((0..60).map(|i| fail(window * 600 + i, "robot")));
+    }
+    assert!(alerts(RATE, &events).is_empty());
+}
+
+#[test]
+fn an_attack_does_not_become_the_new_normal() {
+    let mut events = usual(40);
+    // Hours of it, then a pause long enough to end the alert, then again.
+    for window in 40..52 {
+        events.extend((0..200).map(|i| fail(window * 600 + i, "u1")));
+    }
+    for window in 70..72 {
+        events.extend((0..200).map(|i| fail(window * 600 + i, "u1")));
+    }
+    assert_eq!(alerts(RATE, &events).len(), 2);
+}
+
+#[test]
+fn events_for_closed_windows_are_left_out() {
+    let mut engine = engine(&[RATE]);
+    engine.process(&batch(&usual(40)));
+    let late: Vec<_> = (0..500).map(|i| fail(10 * 600 + i % 600, "u1")).collect();
+    assert!(engine.process(&batch_from(&late, 10_000)).is_empty());
+    let burst: Vec<_> = (0..100).map(|i| fail(40 * 600 + i, "u1")).collect();
+    assert_eq!(engine.process(&batch_from(&burst, 20_000)).len(), 1);
+}
+
+#[test]
+fn state_stays_bounded() {
+    let text = format!("{RATE}thresholds: {{ max_entities: 100 }}\n");
+    let mut engine = engine(&[&text, EDGE]);
+    let mut biggest = 0;
+    for round in 0..20 {
+        let users = (0..500).map(|i| fail(round * 600 + i, &format!("u{round}-{i}")));
+        let calls = (0..500).map(|i| call(round * 10, &format!("c{round}-{i}"), "x"));
+        let events: Vec<_> = users.chain(calls).collect();
+        engine.process(&batch_from(&events, round as u64 * 1_000 + 1));
+        biggest = biggest.max(engine.stats().detector_bytes);
+    }
+    assert!(biggest < 2_000_000, "{biggest}");
+}
