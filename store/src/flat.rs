@@ -4,7 +4,7 @@
 //! fields that only ever hold lists stay lists. `_seq`, `@timestamp` (the event time) and
 //! `_received` come first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -19,18 +19,20 @@ use watchfire_event::{Column, EventBatch, Kind, Origin, field};
 use crate::StoreError;
 use crate::memtable::View;
 
-/// The schema of everything in a view.
-pub(crate) fn schema(view: &View) -> SchemaRef {
-    let mut kinds: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
+/// Fields that every row has.
+const OWN: [&str; 3] = [field::SEQ, field::TIMESTAMP, field::RECEIVED];
+
+/// The fields of a view with the kinds of their values.
+fn kinds(view: &View) -> BTreeMap<String, BTreeSet<Kind>> {
+    let mut kinds: BTreeMap<String, BTreeSet<Kind>> = BTreeMap::new();
     let mut note = |name: &str, origin: Origin, kind: Kind| {
         let hidden = origin == Origin::Meta && (name == field::RAW || name == field::OVERFLOW);
-        if hidden || [field::SEQ, field::TIMESTAMP, field::RECEIVED].contains(&name) {
+        if hidden || OWN.contains(&name) {
             return;
         }
         match kinds.get_mut(name) {
-            Some(list) if list.contains(&kind) => {}
-            Some(list) => list.push(kind),
-            None => drop(kinds.insert(name.to_owned(), vec![kind])),
+            Some(found) => drop(found.insert(kind)),
+            None => drop(kinds.insert(name.to_owned(), BTreeSet::from([kind]))),
         }
     };
     for column in view.segments.iter().flat_map(|s| &s.info.columns) {
@@ -40,22 +42,35 @@ pub(crate) fn schema(view: &View) -> SchemaRef {
     for column in view.memory.iter().flat_map(|m| m.batch.columns()) {
         note(&column.name, column.origin, column.kind);
     }
+    kinds
+}
+
+/// The schema of everything in a view.
+pub(crate) fn schema(view: &View) -> SchemaRef {
     let instant = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let mut fields = vec![
         Field::new(field::SEQ, DataType::UInt64, false),
         Field::new(field::TIMESTAMP, instant(), false),
         Field::new(field::RECEIVED, instant(), false),
     ];
-    fields.extend(
-        kinds
-            .into_iter()
-            .map(|(name, kinds)| Field::new(name, one_type(&kinds), true)),
-    );
+    let field = |(name, kinds)| Field::new(name, one_type(&kinds), true);
+    fields.extend(kinds(view).into_iter().map(field));
     Arc::new(Schema::new(fields))
 }
 
+/// Fields whose values read the same here and in queries: not lists, and not JSON.
+pub(crate) fn plain_fields(view: &View) -> BTreeSet<String> {
+    const PLAIN: [Kind; 4] = [Kind::Str, Kind::Int, Kind::Float, Kind::Bool];
+    let is_plain = |kinds: &BTreeSet<Kind>| kinds.iter().all(|k| PLAIN.contains(k));
+    kinds(view)
+        .into_iter()
+        .filter(|(_, kinds)| is_plain(kinds))
+        .map(|(name, _)| name)
+        .collect()
+}
+
 /// One type for values of these kinds.
-fn one_type(kinds: &[Kind]) -> DataType {
+fn one_type(kinds: &BTreeSet<Kind>) -> DataType {
     let only = |allowed: &[Kind]| kinds.iter().all(|k| allowed.contains(k));
     if only(&[Kind::Int]) {
         DataType::Int64

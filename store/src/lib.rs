@@ -23,6 +23,7 @@ pub mod log;
 mod memtable;
 pub mod meta;
 mod open;
+mod pushdown;
 mod query;
 mod retention;
 mod scrub;
@@ -126,10 +127,12 @@ impl Store {
 
     /// Batches after `after` in order, up to about `max_rows` rows, from memory where they are
     /// there and else from the log. Empty at the head. Blocks on the disk in the second case.
+    /// For one reader, which asks for what follows the last row it has dealt with.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub fn read_after(&self, after: u64, max_rows: usize) -> Result<Vec<EventBatch>, StoreError> {
+        self.shared.has_read(after);
         if after >= self.head() {
             return Ok(Vec::new());
         }
@@ -145,10 +148,10 @@ impl Store {
         self.shared.detect.load(Ordering::Acquire)
     }
 
-    /// Tells that detection no longer needs the log up to `seq`.
+    /// Tells that detection no longer needs the log up to `seq`; `u64::MAX` when there is none.
     pub fn set_detect_position(&self, seq: u64) {
         self.shared.detect.fetch_max(seq, Ordering::AcqRel);
-        self.shared.view.forget_passed(seq);
+        self.shared.has_read(seq);
     }
 
     /// Every batch as it is committed. A receiver that lags misses batches and is told so.

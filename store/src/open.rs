@@ -84,6 +84,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             tail: broadcast::Sender::new(TAIL_BATCHES),
             sealed: AtomicU64::new(position),
             detect: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             log_failed: AtomicBool::new(false),
             refused: Default::default(),

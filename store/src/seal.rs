@@ -171,10 +171,11 @@ impl Shared {
         }
     }
 
-    /// Bytes of sealed rows kept in memory for a detection that lags.
+    /// Sealed rows kept in memory for a detection that lags: those after the first number, up
+    /// to so many bytes.
     fn unread_limit_bytes(&self) -> (u64, usize) {
         (
-            self.detect.load(Ordering::Acquire),
+            self.read.load(Ordering::Acquire),
             self.config.memory_limit_bytes / 4,
         )
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub sealed: AtomicU64,
     /// Up to where detection no longer needs the log.
     pub detect: AtomicU64,
+    /// Up to where the reader of [`crate::Store::read_after`] has come.
+    pub read: AtomicU64,
     /// No more commits.
     pub draining: AtomicBool,
     /// The log is unable to write until a restart.
@@ -94,6 +96,13 @@ impl UnsealedKeys {
 impl Shared {
     pub fn segments_dir(&self) -> PathBuf {
         segments_dir(&self.config.data_dir)
+    }
+
+    /// The reader has dealt with everything up to `seq`.
+    pub fn has_read(&self, seq: u64) {
+        if self.read.fetch_max(seq, Ordering::AcqRel) < seq {
+            self.view.forget_passed(seq);
+        }
     }
 
     /// Tells the current head to everybody who follows it.

@@ -83,7 +83,7 @@ impl Shared {
             head,
             store: head,
             sealed: self.sealed.load(Ordering::Acquire),
-            detect: self.detect.load(Ordering::Acquire),
+            detect: self.detect.load(Ordering::Acquire).min(head),
             log_bytes: self.log.bytes(),
             log_files: self.log.files() as u64,
             memory_rows,

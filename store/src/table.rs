@@ -1,5 +1,6 @@
 //! SQL over the table `events`: DataFusion on a view, read-only and within limits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,26 +8,24 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
-};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::sync::mpsc::channel;
-use watchfire_event::{Query, TimeRange, field};
+use watchfire_event::field;
 
 use crate::export::{Reading, flat_stream};
 use crate::flat;
 use crate::memtable::View;
+use crate::pushdown::Narrowed;
 use crate::shared::Shared;
 use crate::{SqlLimits, SqlRows, StoreError};
 
@@ -52,6 +51,7 @@ pub(crate) async fn sql(
     let table = EventsTable {
         shared: shared.clone(),
         schema: flat::schema(&view),
+        plain: flat::plain_fields(&view),
         view,
     };
     context.register_table(TABLE, Arc::new(table))?;
@@ -137,6 +137,7 @@ struct EventsTable {
     shared: Arc<Shared>,
     view: Arc<View>,
     schema: SchemaRef,
+    plain: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for EventsTable {
@@ -157,14 +158,15 @@ impl TableProvider for EventsTable {
         TableType::Base
     }
 
-    /// Bounds on the event time leave out segments; the filter itself stays.
+    /// Filters leave out what they can; the filter itself stays.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        let answer = |filter: &&Expr| match narrow(TimeRange::ALL, filter) {
-            TimeRange::ALL => TableProviderFilterPushDown::Unsupported,
-            _ => TableProviderFilterPushDown::Inexact,
+        let narrows = |filter: &Expr| Narrowed::not().by(filter, &self.plain).is_narrower();
+        let answer = |filter: &&Expr| match narrows(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(answer).collect())
     }
@@ -183,7 +185,9 @@ impl TableProvider for EventsTable {
         let part = Part {
             shared: self.shared.clone(),
             view: self.view.clone(),
-            range: filters.iter().fold(TimeRange::ALL, narrow),
+            part: filters
+                .iter()
+                .fold(Narrowed::not(), |part, f| part.by(f, &self.plain)),
             schema: schema.clone(),
         };
         let scan =
@@ -192,17 +196,17 @@ impl TableProvider for EventsTable {
     }
 }
 
-/// All rows of a scan.
+/// The rows of a scan.
 struct Part {
     shared: Arc<Shared>,
     view: Arc<View>,
-    range: TimeRange,
+    part: Narrowed,
     schema: SchemaRef,
 }
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Part").field("range", &self.range).finish()
+        f.debug_struct("Part").field("part", &self.part).finish()
     }
 }
 
@@ -214,8 +218,8 @@ impl PartitionStream for Part {
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let reading = Reading {
             view: self.view.clone(),
-            query: Query::all(),
-            range: self.range,
+            query: self.part.query.clone(),
+            range: self.part.range,
             fields: Some(read_names(&self.schema)),
         };
         flat_stream(self.shared.clone(), reading, self.schema.clone())
@@ -229,45 +233,6 @@ fn read_names(schema: &Schema) -> Vec<String> {
         vec![field::SEQ.to_owned()]
     } else {
         names
-    }
-}
-
-/// The part of `range` in which `filter` can hold.
-fn narrow(range: TimeRange, filter: &Expr) -> TimeRange {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
-        return range;
-    };
-    if *op == Operator::And {
-        return narrow(narrow(range, left), right);
-    }
-    let (op, bound) = match (event_time(left), event_time(right)) {
-        (true, false) => (Some(*op), instant(right)),
-        (false, true) => (op.swap(), instant(left)),
-        _ => return range,
-    };
-    let (Some(op), Some(ns)) = (op, bound) else {
-        return range;
-    };
-    let (from_ns, to_ns) = match op {
-        Operator::Gt | Operator::GtEq => (ns, i64::MAX),
-        Operator::Lt | Operator::LtEq => (i64::MIN, ns.saturating_add(1)),
-        Operator::Eq => (ns, ns.saturating_add(1)),
-        _ => return range,
-    };
-    TimeRange {
-        from_ns: range.from_ns.max(from_ns),
-        to_ns: range.to_ns.min(to_ns),
-    }
-}
-
-fn event_time(side: &Expr) -> bool {
-    matches!(side, Expr::Column(column) if column.name == field::TIMESTAMP)
-}
-
-fn instant(side: &Expr) -> Option<i64> {
-    match side {
-        Expr::Literal(ScalarValue::TimestampNanosecond(ns, _), _) => *ns,
-        _ => None,
     }
 }
 

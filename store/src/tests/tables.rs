@@ -106,6 +106,40 @@ async fn sql_reads_times_sequence_numbers_lists_and_mixed_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sql_equality_knows_letter_case_and_kinds() {
+    let mut bed = Bed::new().await;
+    let values = [
+        json!("x"),
+        json!("X"),
+        json!("a b"),
+        json!(7),
+        json!("7"),
+        json!("say \"7\""),
+    ];
+    let events: Vec<Value> = values.iter().map(|v| json!({"m": v, "l": [v]})).collect();
+    bed.commit(&events).await;
+    for stage in ["memory", "sealed"] {
+        for (wanted, expected) in [
+            ("x", "1"),
+            ("X", "2"),
+            ("a b", "3"),
+            ("7", "4,5"),
+            ("say \"7\"", "6"),
+            ("b", ""),
+        ] {
+            let text = format!(
+                "SELECT string_agg(CAST(_seq AS STRING), ',' ORDER BY _seq) AS s FROM events \
+                 WHERE m = '{wanted}'"
+            );
+            let found = table(&bed, &text).await;
+            let cell = found.lines().nth(3).unwrap().trim_matches(['|', ' ']);
+            assert_eq!(cell, expected, "{stage} {wanted}");
+        }
+        bed.seal().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_only_reads_and_keeps_to_its_limits() {
     let bed = shop().await;
     for text in [
