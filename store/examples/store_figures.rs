@@ -62,7 +62,8 @@ fn cpu() -> f64 {
 }
 
 fn line(text: std::fmt::Arguments<'_>) {
-    writeln!(std::io::stdout(), "{text}").unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").unwrap();
 }
 
 #[tokio::main]

@@ -242,6 +242,47 @@ async fn the_log_keeps_what_detection_has_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_each_event_once_while_others_commit_and_seal() {
+    let bed = Bed::with(|c| c.seal_rows = 40).await;
+    let store = bed.store.clone();
+    let writer = tokio::task::spawn_blocking(move || {
+        for i in 0..150 {
+            let one = record(&[shop_event(i), shop_event(i + 1_000)], now_ns(), vec![]);
+            store
+                .commit(build(std::slice::from_ref(&one)), &[one])
+                .unwrap();
+        }
+    });
+    while bed.store.head() < 300 {
+        let before = bed.store.head();
+        let request = SearchRequest {
+            query: Query::all(),
+            range: TimeRange::ALL,
+            limit: 10_000,
+            cursor: None,
+            order: Order::NewestFirst,
+        };
+        let page = bed.store.search(request).await.unwrap();
+        let after = bed.store.head();
+        let seqs: std::collections::BTreeSet<u64> = page.hits.iter().map(|h| h.seq).collect();
+        assert_eq!(seqs.len() as u64, page.total);
+        assert_eq!(
+            seqs.last().copied().unwrap_or_default(),
+            page.total,
+            "no gap"
+        );
+        // A commit becomes visible just before the head says so.
+        assert!(
+            before <= page.total && page.total <= after + 2,
+            "{before} {} {after}",
+            page.total
+        );
+    }
+    writer.await.unwrap();
+    assert!(bed.store.status().segments > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn old_segments_go_and_say_so() {
     let mut bed = Bed::with(|c| c.retention = Duration::from_secs(3_600)).await;
     let old = now_ns() - 2 * 3_600 * 1_000_000_000;
