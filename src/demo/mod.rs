@@ -6,6 +6,8 @@
 
 mod attacks;
 mod random;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod world;
 

@@ -127,7 +127,7 @@ def check_log(server, checks, name, lines):
     checks.that(status == 200 and answer["accepted"] == len(lines), f"{name}: {status} {answer}")
     found = server.search("*")["total"] - before
     checks.that(found == len(lines), f"{name}: {found} of {len(lines)} found")
-    newest = server.search("*", limit=len(lines), order="newest")["hits"]
+    newest = server.search("*", limit=len(lines), order="desc")["hits"]
     first_seq = max(hit["_seq"] for hit in newest) - len(lines) + 1
     mine = f"_seq:>={first_seq} AND user_agent.original:*proxy-check*"
     expected = {
