@@ -87,7 +87,7 @@ def check_events(server, load, checks):
     }
     found = collections.Counter()
     for line in server.export("service.name:media"):
-        found[line["id"] if "id" in line else line["event"]["id"]] += 1
+        found[line["id"]] += 1
     lost = expected - set(found)
     twice = [name for name, times in found.items() if times > 1]
     unknown = set(found) - expected

@@ -48,15 +48,9 @@ def check_set(server, checks, name, events):
     checks.that(accepted == len(events), f"{name}: {accepted} of {len(events)}: {rejected[:3]}")
     total = server.search(f'set:"{name}"')["total"]
     checks.that(total == len(events), f"{name}: {total} found of {len(events)}")
-    back = {hit["event"]["row"]: hit["event"]["e"] for hit in exported(server, f'set:"{name}"')}
+    back = {line["row"]: line["e"] for line in server.export(f'set:"{name}"')}
     changed = [n for n, event in enumerate(events) if back.get(n) != event]
     checks.that(not changed, f"{name}: rows {changed[:5]} came back changed or not at all")
-
-
-def exported(server, query):
-    """Exported lines as {"event": ...}, whichever of the two forms the export has."""
-    lines = server.export(query)
-    return [line if "event" in line and "row" not in line else {"event": line} for line in lines]
 
 
 def check_as_they_are(server, checks, name, events):

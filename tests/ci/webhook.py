@@ -67,7 +67,6 @@ def check_delivery(server, catcher, secret, checks):
     data = verified(checks, secret, headers, body, "first delivery")
     if data:
         alert = server.get(f"alerts/{data['id']}")
-        alert = alert.get("alert", alert)
         checks.that(alert["id"] == data["id"], "the delivered alert is not the stored one")
         checks.that("203.0.113.1" in data["entities"].get("ip", []), f"entities {data['entities']}")
         checks.that(data["summary"] and data["evidence"]["query"], "no sentence or no query")
