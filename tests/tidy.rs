@@ -11,7 +11,28 @@ const MAX_FUNCTION_LINES: usize = 70;
 const MAX_COLUMNS: usize = 100;
 
 /// Files that may break a rule: (path, rule, reason).
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "web/src/lib.rs",
+        "function length",
+        "the list of routes, one entry each",
+    ),
+    (
+        "detect/src/sigma/taxonomy.rs",
+        "function length",
+        "a table: field names of hosts' logs",
+    ),
+    (
+        "detect/tests/rules.rs",
+        "function length",
+        "a table of cases",
+    ),
+    (
+        "event/src/query/tests.rs",
+        "function length",
+        "a table of cases",
+    ),
+];
 
 /// What each crate may depend on among ours.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
