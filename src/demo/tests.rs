@@ -14,7 +14,7 @@ use super::world::SECOND;
 use crate::rules::pack_files;
 
 const LIVE_FROM: i64 = 1_795_000_000 * SECOND;
-/// A quarter of what the demo has, so that the test is quick without optimization.
+/// Less than the demo has, so that the test is quick without optimization.
 const HISTORY_SECONDS: i64 = 1800;
 
 /// Alerts of the engine by id, each as it was last, over the demo's past and `seconds` of it live.
@@ -23,7 +23,7 @@ fn alerts(seed: u64, seconds: i64, attacks: bool) -> BTreeMap<String, Alert> {
     assert!(faults.is_empty(), "{faults:?}");
     let mut engine = Engine::new(Arc::new(rules), EngineConfig::default());
     let mappings = Mappings::builtin().unwrap();
-    let mut traffic = Traffic::new(seed, 50, attacks.then_some(LIVE_FROM));
+    let mut traffic = Traffic::new(seed, 40, attacks.then_some(LIVE_FROM));
     let (mut found, mut lines, mut sequence) = (BTreeMap::new(), Vec::new(), 1);
     for second in -HISTORY_SECONDS..seconds {
         let from_ns = LIVE_FROM + second * SECOND;

@@ -54,13 +54,14 @@ def check_set(server, checks, name, events):
 
 
 def check_as_they_are(server, checks, name, events):
-    """The same events without a wrapper, so that mappings see them."""
-    accepted = 0
+    """The same events without a wrapper, so that mappings see them. A line that is there twice
+    with the same event.id counts as a duplicate the second time."""
+    taken = 0
     for batch in batches(events):
         status, answer = server.post_events(batch)
         checks.that(status == 200, f"{name} bare: answered {status} {answer}")
-        accepted += answer.get("accepted", 0)
-    checks.that(accepted == len(events), f"{name} bare: {accepted} of {len(events)} accepted")
+        taken += answer.get("accepted", 0) + answer.get("duplicate", 0)
+    checks.that(taken == len(events), f"{name} bare: {taken} of {len(events)} taken")
 
 
 def check_json_suite(server, checks):
