@@ -32,6 +32,7 @@ async function pages(page, mark) {
     ['tokens', '/settings?tab=tokens', '.page table'],
     ['channels', '/settings?tab=channels', '.form'],
     ['users', '/settings?tab=users', '.page table'],
+    ['audit', '/settings?tab=audit', '.page table'],
   ];
 }
 

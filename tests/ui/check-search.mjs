@@ -92,7 +92,7 @@ async function rows({ page, score, mark }) {
       'the filter',
     );
   });
-  await score.check('the keyboard alone: j, k, Enter, /, t, ?', async () => {
+  await score.check('the keyboard alone: j, k, Enter, /, t, f, ?', async () => {
     await page.goto(`/search?q=labels.run:${mark}&from=now-24h`);
     await page.waitForSelector('.rows');
     await page.keyboard.press('j');
@@ -110,6 +110,12 @@ async function rows({ page, score, mark }) {
     await page.keyboard.press('t');
     await page.waitForSelector('.range .popover');
     await page.keyboard.press('Escape');
+    await page.keyboard.press('f');
+    await page.waitForSelector('.facets input:focus');
+    await page.keyboard.type('url.pa');
+    await page.waitForSelector('.facet:has-text("url.path"), .field-list:has-text("url.path")');
+    await page.keyboard.press('Escape');
+    await page.evaluate(() => document.activeElement.blur());
     await page.keyboard.press('?');
     await page.waitForSelector('dialog[open]');
     await page.keyboard.press('Escape');
@@ -190,6 +196,11 @@ async function streams({ page, score, base, token, mark }) {
       await page.keyboard.press('l');
     },
   );
+  await score.check('a stream that the server refuses says why', async () => {
+    await page.goto('/search?q=a%20AND%20%28&live=1');
+    await page.waitForSelector('.query-error .caret');
+    await page.waitForSelector('text=the server refused the stream');
+  });
   await score.check('the export holds exactly the found events', async () => {
     await page.goto(`/search?q=labels.run:${mark}&from=now-24h`);
     await page.waitForSelector('.rows');

@@ -133,6 +133,21 @@ export async function checkSettings({ page, score, faults }) {
     await page.click('dialog .danger');
     await page.waitForSelector(`tr:has-text("${person}")`, { state: 'detached' });
   });
+  await score.check('a rule is checked before it is saved', async () => {
+    await page.goto('/rules');
+    await page.click('summary:has-text("Check a rule")');
+    await page.fill('.rule-check textarea', 'title: nothing more');
+    await page.click('.rule-check button');
+    await page.waitForSelector('.rule-check .bad');
+    const example = await page.getAttribute('.rule-check textarea', 'placeholder');
+    await page.fill('.rule-check textarea', example);
+    await page.click('.rule-check button');
+    await page.waitForSelector('.rule-check .good');
+  });
+  await score.check('the audit trail says who signed in', async () => {
+    await page.goto('/settings?tab=audit');
+    await page.waitForSelector('td[data-label=what]');
+  });
   await score.check('the theme is chosen and kept over a reload', async () => {
     await page.goto('/settings');
     await page.click('button:has-text("Light")');

@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, equal } from './harness.mjs';
+import { emphasised, readFilter } from '../../web/ui/lib/alert.js';
 import { asksFor, clauses, faithful, toggle, tokens, typedAt } from '../../web/ui/lib/query.js';
 
 const UI = fileURLToPath(new URL('../../web/ui/', import.meta.url));
@@ -132,5 +133,29 @@ export async function checkStatic({ score }) {
       'what is excluded',
     );
     equal(typedAt('service.name:au', 15).prefix, 'au', 'what is typed');
+  });
+  await score.check('the sentence of an alert stresses who and how many', () => {
+    const stressed = (summary, entities) =>
+      emphasised({ summary, entities })
+        .map(({ text, strong }) => (strong ? `[${text}]` : text))
+        .join('');
+    const cases = [
+      [
+        '203.0.113.9 tried 1,204 accounts in 10 min, 97 % failed; usual is 3 (0-9)',
+        '[203.0.113.9] tried [1,204 accounts] in 10 min, [97 %] failed; usual is 3 (0-9)',
+      ],
+      ['3 events: url.query is "id=1 and 203.0.113.9"', '[3 events]: url.query is "id=1 and [203.0.113.9]"'],
+      ['nothing to count', 'nothing to count'],
+    ];
+    for (const [summary, wanted] of cases) {
+      equal(stressed(summary, { ip: ['203.0.113.9'], empty: [] }), wanted, 'the sentence');
+    }
+  });
+  await score.check('the filter of alerts reads what it can and names what it cannot', () => {
+    const { asked } = readFilter('status:open AND severity:high entity:"a b"');
+    equal(JSON.stringify(asked), '{"status":"open","severity":"high","entity":"a b"}', 'asked');
+    equal(readFilter('*').error, null, 'the error of everything');
+    equal(readFilter('status:open colour:red').error.position, 12, 'the place of the error');
+    equal(readFilter('status:ajar').error.position, 7, 'the place of a wrong value');
   });
 }

@@ -44,14 +44,18 @@ const bound = (text, otherwise) => {
   return /^\d+$/.test(text) ? Number(text) : Date.parse(text);
 };
 
-/** The events that match, newest first. */
-export function matching(params) {
-  let test;
+/** The query as a function from hit to whether it matches. */
+export function queryOf(params) {
   try {
-    test = parse(params.get('q') ?? '');
+    return parse(params.get('q') ?? '');
   } catch (error) {
     throw new Refusal(400, 'invalid_query', error.message, error.position);
   }
+}
+
+/** The events that match, newest first. */
+export function matching(params) {
+  const test = queryOf(params);
   const from = bound(params.get('from'), -Infinity);
   const to = bound(params.get('to'), Infinity);
   return events
@@ -344,6 +348,25 @@ const channel = named(channels, 'c');
 const token = named(tokens, 'k');
 const user = named(users, 'u');
 
+const AUDIT = [
+  {
+    seq: 1,
+    at: new Date().toISOString(),
+    who: 'mira',
+    what: 'session.create',
+    object: 'mira',
+    from_addr: '127.0.0.1',
+    detail: { via: 'password' },
+    hash: 'ab12',
+  },
+];
+
+function checkRule(text) {
+  const ok = text.includes('detection:');
+  const fault = { path: 'text.yml', line: 1, code: 'invalid_rule', message: 'detection is missing' };
+  return { ok, rules: ok ? [RULES.rules[0]] : [], faults: ok ? [] : [fault] };
+}
+
 /** Answers by method and path; `*` stands for one part. */
 export const ROUTES = {
   'GET /search': search,
@@ -355,6 +378,8 @@ export const ROUTES = {
   'PATCH /alerts/*': patchAlert,
   'POST /alerts/*/comments': comment,
   'GET /rules': () => RULES,
+  'POST /rules/*': ({ body }) => checkRule(body.text),
+  'GET /audit': () => ({ rows: AUDIT, head: { seq: 1, hash: 'ab12' } }),
   'GET /entities/*/*': entity,
   'GET /channels': () => ({ channels }),
   'POST /channels': (r) => ({
@@ -390,8 +415,10 @@ export const ROUTES = {
   'DELETE /users/*': user.drop,
   'GET /status': () => ({
     version: '0.1.0',
-    log: { head: events.length, bytes: 4_200_000 },
+    log: { head: events.length, bytes: 4_200_000, files: 1 },
     readers: { store: events.length, detect: events.length },
+    store: { rows: events.length, segment_bytes: 0, disk_free_bytes: 44e9 },
+    rules: { live: 3, faults: 1, generation: 1 },
   }),
   'POST /events': take,
 };

@@ -9,8 +9,7 @@ import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROUTES, Refusal, matching, tails } from './mock-api.mjs';
-import { parse } from './mock-query.mjs';
+import { ROUTES, Refusal, matching, queryOf, tails } from './mock-api.mjs';
 
 const PORT = Number(process.argv[2] ?? 7799);
 const UI = fileURLToPath(new URL('../../web/ui/', import.meta.url));
@@ -52,9 +51,10 @@ function session(method, request, response, body, known) {
 
 function stream(path, params, response) {
   if (path === '/tail') {
+    const test = queryOf(params);
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     response.write(': open\n\n');
-    const tail = { response, test: parse(params.get('q') ?? '') };
+    const tail = { response, test };
     tails.add(tail);
     response.on('close', () => tails.delete(tail));
     return;

@@ -4,6 +4,7 @@ import { askSession, get } from './lib/api.js';
 import { go, href, innerPath, route, startRouter } from './lib/route.js';
 import { helpOpen, notice, openAlerts, say, session } from './lib/state.js';
 import { useKeys } from './lib/keys.js';
+import { whilePresent } from './lib/presence.js';
 import { Rail } from './components/rail.js';
 import { Help } from './components/help.js';
 import { SearchPage } from './pages/search.js';
@@ -29,7 +30,6 @@ const G_WAITS_MS = 1000;
 function followOpenAlerts() {
   let stopped = false;
   const look = async () => {
-    if (document.hidden) return;
     try {
       const answer = await get('/alerts', { status: 'open', limit: 1 });
       if (!stopped) openAlerts.set(answer.counts.open);
@@ -38,10 +38,10 @@ function followOpenAlerts() {
     }
   };
   look();
-  const timer = setInterval(look, BADGE_EVERY_MS);
+  const stop = whilePresent(look, BADGE_EVERY_MS);
   return () => {
     stopped = true;
-    clearInterval(timer);
+    stop();
   };
 }
 

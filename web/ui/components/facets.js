@@ -1,17 +1,19 @@
 // Facets: what values the found events have. A click filters, Alt-click or the minus excludes.
-import { html, useState } from '../lib/html.js';
+import { html, useRef, useState } from '../lib/html.js';
 import { count } from '../lib/format.js';
 import { asksFor } from '../lib/query.js';
+import { useKeys } from '../lib/keys.js';
 
 const FIELDS_LISTED = 40;
 const VALUES_MAX = 50;
 
-function Value({ field, item, top, query, onToggle, onLight }) {
+function Value({ field, item, top, total, query, onToggle, onLight }) {
   const value = String(item.value);
   const chosen = Boolean(asksFor(query, field, value));
   const excluded = Boolean(asksFor(query, field, value, true));
   const light = () => onLight({ field, value });
   const dark = () => onLight(null);
+  const percent = total > 0 ? `, ${((item.count / total) * 100).toFixed(1)} % of the events` : '';
   const share = `${Math.max((item.count / top) * 100, 2)}%`;
   return html`<li
     class=${`facet-value ${chosen ? 'chosen' : ''} ${excluded ? 'excluded' : ''}`}
@@ -22,7 +24,7 @@ function Value({ field, item, top, query, onToggle, onLight }) {
     <button
       type="button"
       class="pick"
-      title=${`${field}: ${value}\nClick to filter, Alt-click to exclude`}
+      title=${`${field}: ${value}${percent}\nClick to filter, Alt-click to exclude`}
       aria-pressed=${chosen ? 'true' : 'false'}
       onClick=${(event) => onToggle(field, value, event.altKey)}
       onFocus=${light}
@@ -65,7 +67,7 @@ function FacetHead({ facet, shown, onColumn, onDrop }) {
   </h3>`;
 }
 
-function Facet({ facet, query, columns, onToggle, onLight, onMore, onColumn, onDrop }) {
+function Facet({ facet, total, query, columns, onToggle, onLight, onMore, onColumn, onDrop }) {
   const { field, values } = facet;
   const top = Math.max(...values.map((item) => item.count), 1);
   const more = values.length < facet.distinct && values.length < VALUES_MAX;
@@ -81,6 +83,7 @@ function Facet({ facet, query, columns, onToggle, onLight, onMore, onColumn, onD
       field=${field}
       item=${item}
       top=${top}
+      total=${total}
       query=${query}
       onToggle=${onToggle}
       onLight=${onLight}
@@ -106,6 +109,12 @@ function OtherFields({ fields, onAdd }) {
 export function Facets({ facets, known, onAdd, ...shared }) {
   const [wanted, setWanted] = useState('');
   const [open, setOpen] = useState(false);
+  const filter = useRef(null);
+  const toFilter = () => {
+    setOpen(true);
+    requestAnimationFrame(() => filter.current.focus());
+  };
+  useKeys({ f: toFilter });
   const word = wanted.trim().toLowerCase();
   const fits = (name) => name.toLowerCase().includes(word);
   const shown = new Set(facets.map((facet) => facet.field));
@@ -123,6 +132,7 @@ export function Facets({ facets, known, onAdd, ...shared }) {
     >Facets</button>
     <div class="facets-body">
       <input
+        ref=${filter}
         class="input small"
         type="search"
         placeholder=${`Filter ${count(known.length)} fields`}

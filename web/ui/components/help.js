@@ -8,6 +8,7 @@ const KEYS = [
   ['j k', 'next and previous row or alert'],
   ['Enter', 'open the row'],
   ['l', 'live tail on and off'],
+  ['f', 'find a field'],
   ['a', 'acknowledge the alert'],
   ['g s', 'go to search'],
   ['g a', 'go to alerts'],

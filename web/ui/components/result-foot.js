@@ -34,7 +34,7 @@ function NothingFound({ question }) {
 
 export function ResultFoot({ live, tail, events, question, known }) {
   if (live) {
-    if (tail.hits.length > 0) return null;
+    if (tail.hits.length > 0 || tail.state === 'refused') return null;
     const which = question.q ? ' that match' : '';
     return html`<p class="dim pad" role="status">Waiting for events${which}.</p>`;
   }

@@ -3,7 +3,7 @@ import { html } from '../lib/html.js';
 import { count, plural } from '../lib/format.js';
 import { wider } from '../lib/range.js';
 import { setParams } from '../lib/route.js';
-import { zone } from '../lib/state.js';
+import { wrapRows, zone } from '../lib/state.js';
 import { ExportMenu } from './export-menu.js';
 import { Menu } from './menu.js';
 
@@ -18,7 +18,12 @@ const COLOURING = [
   'service.name',
   'event.action',
 ];
-const STREAM = { connecting: 'connecting', open: 'live', lost: 'connection lost, trying again' };
+const STREAM = {
+  connecting: 'connecting',
+  open: 'live',
+  lost: 'connection lost, trying again',
+  refused: 'the server refused the stream',
+};
 
 function LiveCost({ tail }) {
   const skipped = `${count(tail.skipped)} skipped: more came than can be shown`;
@@ -32,12 +37,15 @@ function Cost({ events }) {
   if (!events.data) {
     return html`<h1>Events</h1>${events.busy && html`<span class="spinner"></span>`}`;
   }
-  const { total, total_is_exact: sure, searched, took_ms: took } = events.data;
+  const { total, total_is_exact: sure, searched, took_ms: took, partial } = events.data;
   const time = took < 10 ? Number(took.toFixed(1)) : count(took);
   const all = searched > 0 ? `of ${count(Math.max(searched, total))} · ` : '';
   const found = `${count(total)}${sure === false ? '+' : ''}`;
   return html`<h1>${found} ${total === 1 ? 'event' : 'events'}</h1>
-    <span class="dim" role="status">${all}${time} ms</span>`;
+    <span class="dim" role="status">${all}${time} ms</span>
+    ${partial && html`<span class="bad" role="alert">
+      Part of the data cannot be read; the Data page says what.
+    </span>`}`;
 }
 
 function ByMenu({ by, known }) {
@@ -70,6 +78,17 @@ function ZoneSwitch() {
   >${now === 'utc' ? 'UTC' : 'Local'}<span class="sr"> time, switch</span></button>`;
 }
 
+function WrapSwitch() {
+  const on = wrapRows.use();
+  return html`<button
+    type="button"
+    class="plain"
+    title="Show long values on several lines"
+    aria-pressed=${on ? 'true' : 'false'}
+    onClick=${() => wrapRows.set(!on)}
+  >Wrap</button>`;
+}
+
 function Pause({ tail }) {
   return html`<button
     type="button"
@@ -87,6 +106,7 @@ export function ResultHead({ events, live, tail, question, by, known }) {
     ${live && html`<${Pause} tail=${tail} />`}
     ${zoomed && html`<button type="button" class="plain" onClick=${zoomOut}>Zoom out</button>`}
     <${ByMenu} by=${by} known=${known} />
+    <${WrapSwitch} />
     <${ZoneSwitch} />
     <${ExportMenu} query=${question.q} range=${question.range} />
   </div>`;

@@ -4,6 +4,7 @@ import { exact, stamp } from '../lib/format.js';
 import { cell, text, tone } from '../lib/hit.js';
 import { shortName } from '../lib/known.js';
 import { clauses } from '../lib/query.js';
+import { wrapRows } from '../lib/state.js';
 import { useKeys } from '../lib/keys.js';
 import { RowDetail } from './row-detail.js';
 
@@ -81,7 +82,8 @@ function telling(hits, query) {
 export function Rows({ hits, columns, query, light, openSeq, onOpen, onColumn, detail }) {
   const lit = light ? [...telling(hits, query), light] : telling(hits, query);
   useKeys({ j: () => stepRow(1), k: () => stepRow(-1) });
-  return html`<div class="table-box"><table class="rows">
+  const look = wrapRows.use() ? 'rows wrap' : 'rows';
+  return html`<div class="table-box"><table class=${look}>
     <caption class="sr">Events, newest first. A row opens with Enter.</caption>
     <thead><tr>
       <th scope="col">@timestamp</th>

@@ -40,7 +40,7 @@ export const ENTITY_FIELDS = [
   ['host.name', 'host'],
 ];
 
-const KINDS = ['ip', 'user', 'token', 'edge', 'service', 'host', 'tenant', 'client', 'asn', 'route'];
+const KINDS = ['ip', 'user', 'token', 'edge', 'service', 'host', 'tenant', 'client', 'asn'];
 const rank = (kind) => (KINDS.includes(kind) ? KINDS.indexOf(kind) : KINDS.length);
 
 /** `[kind, values]`: the one it is about before the many it touched. */
@@ -72,7 +72,9 @@ export function emphasised(alert) {
     .filter((value) => value.length > 1 && text.includes(value))
     .sort((a, b) => b.length - a.length);
   const usual = /;|\. |"|\busual/.exec(text)?.index ?? text.length;
-  const numbers = `(?<![^\\s(])\\d[\\d,]*(?:\\.\\d+)?\\b(?!\\.\\d| (?:${TIME_UNITS})\\b)(?: %| [a-z]+)?`;
+  // A number that is not a length of time, with its unit or what it counts.
+  const notTime = `(?!\\.\\d| (?:${TIME_UNITS})\\b)`;
+  const numbers = `(?<![^\\s(])\\d[\\d,]*(?:\\.\\d+)?\\b${notTime}(?: %| [a-z]+)?`;
   const pattern = new RegExp([...names.map(escapeText), numbers].join('|'), 'g');
   const parts = [];
   let at = 0;

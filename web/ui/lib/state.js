@@ -60,6 +60,8 @@ export const openAlerts = atom(0);
 export const notice = atom(null);
 /** `utc` or `local`: how times are written everywhere. */
 export const zone = kept('zone', 'utc', (value) => value === 'utc' || value === 'local');
+/** Whether long values of rows are shown on several lines. */
+export const wrapRows = kept('wrap', false, (value) => typeof value === 'boolean');
 /** Whether the help dialog is open. */
 export const helpOpen = atom(false);
 /** Queries run lately in this browser, newest first. */

@@ -9,6 +9,7 @@ import { go, href, route, setParams } from '../lib/route.js';
 import { openAlerts, say } from '../lib/state.js';
 import { useKeys } from '../lib/keys.js';
 import { useLoad } from '../lib/load.js';
+import { whilePresent } from '../lib/presence.js';
 import { AlertDetail } from '../components/alert-detail.js';
 import { AlertList } from '../components/alert-list.js';
 import { Empty } from '../components/empty.js';
@@ -30,10 +31,7 @@ const FIELDS = [
 function useTurns() {
   const [turn, setTurn] = useState(0);
   const again = () => setTurn((n) => n + 1);
-  useEffect(() => {
-    const timer = setInterval(() => !document.hidden && again(), LOOK_AGAIN_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => whilePresent(again, LOOK_AGAIN_MS), []);
   return [turn, again];
 }
 

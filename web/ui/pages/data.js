@@ -8,6 +8,7 @@ import { href } from '../lib/route.js';
 import { shippers } from '../lib/shippers.js';
 import { useLoad } from '../lib/load.js';
 import { Command } from '../components/empty.js';
+import { Health } from '../components/health.js';
 
 const FIELDS_SHOWN = 200;
 
@@ -102,7 +103,9 @@ export function DataPage() {
     <div class="head"><h1>Data</h1></div>
     <div class="page">
       ${error && html`<p class="error" role="alert">${error.message}</p>`}
-      ${status && html`<section><${Facts} status=${status} /></section>`}
+      ${status && html`<section class="stack">
+        <${Health} status=${status} /><${Facts} status=${status} />
+      </section>`}
       <${Ways} open=${fields.length === 0} />
       ${fields.length > 0 && html`<${Fields} fields=${fields} />`}
     </div>

@@ -8,6 +8,7 @@ import { knownFields, refreshFields } from '../lib/known.js';
 import { href } from '../lib/route.js';
 import { useLoad } from '../lib/load.js';
 import { Empty } from '../components/empty.js';
+import { RuleCheck } from '../components/rule-check.js';
 
 const SHOWN = 200;
 const FIELDS_NAMED = 3;
@@ -136,6 +137,7 @@ export function RulesPage() {
       ${error && html`<p class="error" role="alert">${error.message}</p>`}
       ${data?.rules.length === 0 && html`<${NoRules} />`}
       ${data?.rules.length > 0 && html`<${Live} rules=${data.rules} seen=${seen} />`}
+      ${data && html`<section><${RuleCheck} /></section>`}
       ${data?.faults.length > 0 && html`<${Faults} faults=${data.faults} />`}
     </div>
   </main>`;

@@ -92,7 +92,7 @@ export function SearchPage() {
   const facets = useFacets(question, known, live);
   const tail = useTail(live, question.q);
   const hits = live ? tail.hits : events.hits;
-  const { error } = events;
+  const error = live ? tail.problem : events.error;
   const problem = error && error.position !== null ? error : null;
 
   const onSearch = (q) => {
@@ -116,6 +116,7 @@ export function SearchPage() {
       <${Facets}
         ...${shared}
         facets=${facets.facets}
+        total=${events.data?.total ?? 0}
         onLight=${setLight}
         onAdd=${facets.add}
         onDrop=${facets.drop}

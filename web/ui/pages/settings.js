@@ -7,6 +7,7 @@ import { chooseTheme, theme } from '../lib/theme.js';
 import { Tokens } from '../components/tokens.js';
 import { Channels } from '../components/channels.js';
 import { Users } from '../components/users.js';
+import { Audit } from '../components/audit.js';
 
 const THEMES = [['system', 'System'], ['dark', 'Dark'], ['light', 'Light']];
 const ZONES = [['utc', 'UTC'], ['local', 'Local']];
@@ -55,6 +56,7 @@ const TABS = [
   ['tokens', 'Tokens', Tokens, 'admin'],
   ['channels', 'Channels', Channels, 'admin'],
   ['users', 'Users', Users, 'admin'],
+  ['audit', 'Audit', Audit, 'admin'],
 ];
 
 export function SettingsPage() {
