@@ -177,7 +177,8 @@ impl Meta {
             .await?)
     }
 
-    /// The messages of one channel that are due at `now_ns`, longest due first.
+    /// The messages of one channel that are due at `now_ns`, longest due first,
+    /// then worst first.
     ///
     /// # Errors
     /// [`MetaError`] when the database cannot be read.
@@ -196,7 +197,7 @@ impl Meta {
         };
         let (channel, secrets) = (channel(&row)?, secrets(&row, now_ns)?);
         let sql = "SELECT * FROM outbox WHERE channel_id = $1 AND state = 'pending' \
-                   AND due_ns <= $2 ORDER BY due_ns, id LIMIT $3";
+                   AND due_ns <= $2 ORDER BY due_ns, severity DESC, id LIMIT $3";
         let rows = sqlx::query(sql)
             .bind(channel_id)
             .bind(now_ns)

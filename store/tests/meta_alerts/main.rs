@@ -40,6 +40,7 @@ async fn replaying_a_commit_changes_nothing() {
     let bench = Bench::new().await;
     let channel = bench.channel("all", None).await;
     bench.commit(&[alert("a", Severity::Low, 1)], 10).await;
+    bench.pass(1);
     bench.commit(&[alert("a", Severity::High, 9)], 20).await;
     let before = bench.meta.get_alert("a").await.unwrap();
     let told = bench.told(&channel).await;
