@@ -6,21 +6,15 @@ use std::path::{Path, PathBuf};
 use super::damage::{Damage, DamageKind, Progress, SeqRange};
 use super::disk_file::{Disk, ReadAt, read_what_is_readable};
 use super::error::LogError;
-use super::frame::{self, FILE_HEADER_BYTES, FORMAT, FileHeader, FrameHeader};
+use super::frame::{FILE_HEADER_BYTES, FORMAT, FileHeader, FrameHeader};
 use super::index::{FileEntry, Mark, parse_name};
 use super::scan::{Scan, Span, Step};
 
 /// At most so many damaged places of a file are listed; all are counted.
 const DAMAGE_LISTED: usize = 1_000;
 
-/// How closely to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Check every checksum.
-    Checksums,
-    /// Decode every record too.
-    Contents,
-}
+/// Looks at a frame with right checksums and its payload; says whether its content is sound.
+pub(super) type Look<'a> = &'a mut dyn FnMut(&FrameHeader, &[u8]) -> bool;
 
 /// The state of a log folder.
 #[derive(Debug, Default)]
@@ -53,7 +47,7 @@ pub(super) struct Inspected {
 }
 
 /// Inspects all log files of `dir`; files with other names are none of our business.
-pub(super) fn inspect(disk: &dyn Disk, dir: &Path, depth: Depth) -> Result<Inspection, LogError> {
+pub(super) fn inspect(disk: &dyn Disk, dir: &Path, look: Look<'_>) -> Result<Inspection, LogError> {
     let mut found = Inspection::default();
     // All headers first: nothing is judged if one file is too new for this program.
     let mut files = Vec::new();
@@ -69,10 +63,13 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path, depth: Depth) -> Result<Inspe
                 known: FORMAT,
             });
         }
-        files.push((FileEntry::new(path, id, seq), file, header));
+        // Not kept open: there may be more files than a process may have.
+        files.push((FileEntry::new(path, id, seq), header));
     }
-    for (entry, file, header) in files {
-        let len = file.len().map_err(LogError::io("read", &entry.path))?;
+    for (entry, header) in files {
+        let path = &entry.path;
+        let file = disk.reader(path).map_err(LogError::io("open", path))?;
+        let len = file.len().map_err(LogError::io("read", path))?;
         let own = FileHeader {
             format: FORMAT,
             id: entry.id,
@@ -91,7 +88,7 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path, depth: Depth) -> Result<Inspe
             continue;
         }
         let path = entry.path.clone();
-        let inspected = Inspected::read(entry, file, len, header, depth, &mut found.progress);
+        let inspected = Inspected::read(entry, file, len, header, look, &mut found.progress);
         found
             .files
             .push(inspected.map_err(LogError::io("read", &path))?);
@@ -105,7 +102,7 @@ impl Inspected {
         file: Box<dyn ReadAt>,
         len: u64,
         header: Option<FileHeader>,
-        depth: Depth,
+        look: Look<'_>,
         progress: &mut Progress,
     ) -> io::Result<Inspected> {
         let start = (FILE_HEADER_BYTES as u64).min(len);
@@ -133,7 +130,7 @@ impl Inspected {
         }
         found.entry.len = len;
         progress.reach(found.entry.first_seq);
-        found.read_frames(file, depth, progress)?;
+        found.read_frames(file, look, progress)?;
         // Never less than that of an older file, even if this one only repeats it.
         found.entry.next_seq = progress.next_seq;
         Ok(found)
@@ -142,7 +139,7 @@ impl Inspected {
     fn read_frames(
         &mut self,
         file: Box<dyn ReadAt>,
-        depth: Depth,
+        look: Look<'_>,
         progress: &mut Progress,
     ) -> io::Result<()> {
         let span = Span {
@@ -165,7 +162,7 @@ impl Inspected {
                     continue;
                 }
             };
-            let sound = depth == Depth::Checksums || is_sound(&header, payload);
+            let sound = look(&header, payload);
             self.entry.note(Mark {
                 seq: header.first_seq,
                 offset,
@@ -235,12 +232,4 @@ fn read_header(file: &dyn ReadAt) -> io::Result<Option<FileHeader>> {
     }
     read_what_is_readable(file, &mut bytes, 0)?;
     Ok(FileHeader::decode(&bytes))
-}
-
-fn is_sound(header: &FrameHeader, payload: &[u8]) -> bool {
-    let Some(record) = frame::decode(header, payload) else {
-        return false;
-    };
-    let newlines = record.lines.iter().filter(|byte| **byte == b'\n').count();
-    newlines + 1 == record.rows as usize
 }

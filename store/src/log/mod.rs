@@ -32,8 +32,9 @@
 //! - A failed write is undone by cutting the file back. A failed sync is final ([`LogError`]).
 //! - Opening cuts a torn tail off the last file. Any other damage is skipped, counted and told
 //!   ([`Recovered`]), and never served. Both checksums are checked on opening and at each read.
-//! - A block that the disk cannot read is damage like any other, except after the last frame of the
-//!   last file: what is there cannot be told from a torn tail and must not be cut, so opening fails.
+//! - A block that the disk cannot read is damage like any other, except after the last frame of
+//!   the last file: what is there cannot be told from a torn tail and must not be cut, so opening
+//!   fails.
 //! - [`Log::trim`] deletes whole files, oldest first, never the active one, so the next sequence
 //!   number survives an empty log.
 
@@ -48,6 +49,7 @@ mod index;
 mod inspect;
 mod lock;
 mod reader;
+mod receipt;
 mod recovery;
 mod scan;
 #[cfg(test)]
@@ -72,8 +74,9 @@ pub use damage::{Damage, DamageKind, SeqRange};
 pub use error::LogError;
 pub use frame::{MAX_KEYS, MAX_LINES_BYTES, MAX_SOURCE_BYTES};
 pub use lock::LockFile;
+pub use receipt::{NotAReceipt, Receipt};
 pub use recovery::{Cut, Recovered};
-pub use verify::{FileReport, Report, verify};
+pub use verify::{FileReport, ReceiptCheck, Report, verify, verify_receipts};
 
 /// An active file that every reader has passed is closed and deleted from this size on; below it
 /// the churn would cost more than the space.

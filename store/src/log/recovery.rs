@@ -11,7 +11,7 @@ use super::damage::{Damage, SeqRange};
 use super::disk_file::{Disk, create_private_dir};
 use super::error::LogError;
 use super::index::Index;
-use super::inspect::{Depth, Inspected, Inspection, inspect};
+use super::inspect::{Inspected, Inspection, inspect};
 use super::writer::{Active, Writer, create_file};
 
 /// At most so many damaged places are listed; all are counted.
@@ -73,7 +73,7 @@ pub(super) fn recover(
     disk: Arc<dyn Disk>,
 ) -> Result<(Writer, Index, Recovered), LogError> {
     create_private_dir(dir).map_err(LogError::io("create", dir))?;
-    let mut found = inspect(disk.as_ref(), dir, Depth::Checksums)?;
+    let mut found = inspect(disk.as_ref(), dir, &mut |_, _| true)?;
     let cut = cut_tail(dir, &mut found, disk.as_ref())?;
     let resumed = resume(&found, config, disk.as_ref())?;
     let mut index = Index::default();

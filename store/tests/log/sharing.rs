@@ -4,9 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use watchfire_event::Record;
-use watchfire_store::log::{LockFile, Log, LogConfig, LogError, MAX_SOURCE_BYTES, verify};
+use watchfire_store::log::{
+    LockFile, Log, LogConfig, LogError, MAX_SOURCE_BYTES, Receipt, ReceiptCheck, verify,
+    verify_receipts,
+};
 
-use crate::{files, open, read_all, record, small_files};
+use crate::{files, flip, open, read_all, record, small_files};
 
 #[test]
 fn readers_see_every_record_once_and_in_order_while_it_grows() {
@@ -115,4 +118,50 @@ fn only_the_owner_may_read_and_only_one_process_may_open() {
         Log::open(&path, LogConfig::default()).is_err(),
         "a file is no folder"
     );
+}
+
+#[test]
+fn receipts_are_checked_against_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), small_files(400));
+    let mut receipts = Vec::new();
+    for n in 0..20 {
+        let record = record(n, 2, 30);
+        let receipt = Receipt::of(log.append(std::slice::from_ref(&record)).unwrap(), &record);
+        assert_eq!(receipt.to_string().parse(), Ok(receipt));
+        receipts.push(receipt);
+    }
+    log.trim(10).unwrap();
+    let first_kept = log.first_seq();
+    drop(log);
+    flip(&files(dir.path())[1], 100, 4);
+    let lost = verify(dir.path()).unwrap().missing[0];
+    let others = [
+        (3, record(1, 2, 31)),
+        (20, record(9, 1, 30)),
+        (41, record(20, 2, 30)),
+    ];
+    receipts.extend(others.iter().map(|(seq, record)| Receipt::of(*seq, record)));
+    receipts.push(Receipt::of(35, &record(18, 2, 30)));
+    let (report, checks) = verify_receipts(dir.path(), &receipts).unwrap();
+    assert!(!report.ok);
+    for (receipt, check) in receipts[..20].iter().zip(&checks) {
+        let expected = match receipt.rows {
+            rows if rows.last < first_kept => ReceiptCheck::PassedOn,
+            rows if rows.first >= lost.first && rows.last <= lost.last => ReceiptCheck::Missing,
+            _ => ReceiptCheck::Kept,
+        };
+        assert_eq!(*check, expected, "{receipt}");
+    }
+    use ReceiptCheck::{Altered, Missing, PassedOn};
+    assert_eq!(checks[20..], [PassedOn, Altered, Missing, Altered]);
+    for bad in [
+        "",
+        "1-2",
+        "2-1-00000000000000000000000000000000",
+        "1-2-zz",
+        "1-2-00",
+    ] {
+        assert!(bad.parse::<Receipt>().is_err(), "{bad}");
+    }
 }
