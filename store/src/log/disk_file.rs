@@ -133,17 +133,21 @@ fn is_bad_sector(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| lost.contains(&errno))
 }
 
-/// Creates `dir` (and its parents) for the owner only, and makes the name durable.
+/// Creates `dir` (and its parents) for the owner only, and makes its name durable.
+///
+/// The name of a folder that was there already is synced too: who created it may have been killed
+/// in between. Only then may the parent be one that cannot be opened.
 pub(super) fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    let existed = dir.is_dir();
+    if !existed {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)?;
     }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
-    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => OsDisk.sync_dir(parent),
-        None => OsDisk.sync_dir(Path::new(".")),
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match OsDisk.sync_dir(parent.unwrap_or(Path::new("."))) {
+        Err(error) if existed && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }

@@ -1,6 +1,8 @@
 //! A disk on which each operation can be made to fail, and what the log must do then.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod power;
+
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -316,4 +318,33 @@ fn a_bad_sector_costs_the_frames_in_it_and_never_cuts_a_tail() {
     let (log, recovered) = open().unwrap();
     assert!(recovered.is_clean(), "nothing was cut");
     assert_eq!(log.read_from(0, usize::MAX).unwrap(), all);
+}
+
+#[test]
+fn the_way_is_found_again_wherever_the_next_frame_starts() {
+    // Frame lengths around the size in which the scan reads, so that the magic of the next frame
+    // lies across the border in some.
+    let dir = scratch();
+    for extra in 0..40 {
+        let path = dir.path().join(extra.to_string());
+        let keys = (0..(256 << 10) / 16 - 6_u128)
+            .map(|n| (n << 64 | n).to_be_bytes())
+            .collect();
+        let source = Arc::from("x".repeat(extra));
+        let (log, _) = Log::open(&path, LogConfig::default()).unwrap();
+        log.append(&[
+            Record {
+                keys,
+                source,
+                ..record(1)
+            },
+            record(2),
+        ])
+        .unwrap();
+        let file = lock(&log.index).files[0].path.clone();
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(log.read_from(0, 9).unwrap(), [(3, record(2))], "{extra}");
+    }
 }
