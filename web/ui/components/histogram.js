@@ -11,6 +11,7 @@ const HEIGHT = 92;
 const HEADROOM = 8;
 const AXIS = 22;
 const EDGE_PX = 30;
+const MARK_PX = 24;
 const DRAG_MIN_PX = 5;
 const VALUES_NAMED = 4;
 /** From the floor up: what is usual stands below, what is bad on top. */
@@ -57,12 +58,14 @@ function Bars({ buckets, view, step, top }) {
   });
 }
 
-function Axis({ view }) {
+function Axis({ view, alerts }) {
   const anchor = (x) => (x < EDGE_PX ? 'start' : x > view.width - EDGE_PX ? 'end' : 'middle');
   return html`<g aria-hidden="true">
     <line class="floor" x1="0" x2=${view.width} y1=${HEIGHT + 0.5} y2=${HEIGHT + 0.5} />
     ${ticks(view.from, view.to, view.width).map(([at, word]) => {
       const x = view.x(at);
+      // The mark of an alert stands in the same line and matters more.
+      if (alerts.some((alert) => Math.abs(view.x(alert.ts * 1000) - x) < MARK_PX)) return null;
       return html`<text key=${at} x=${x} y=${HEIGHT + 15} text-anchor=${anchor(x)}>${word}</text>`;
     })}
   </g>`;
@@ -153,7 +156,7 @@ export function Histogram({ data, by, alerts, onZoom }) {
       ...${handlers}
     >
       <${Bars} buckets=${buckets} view=${view} step=${step} top=${top} />
-      <${Axis} view=${view} />
+      <${Axis} view=${view} alerts=${alerts} />
       <${AlertMarks} alerts=${alerts} view=${view} height=${HEIGHT} />
       ${drag && html`<${Brush} drag=${drag} />`}
     </svg>`}
