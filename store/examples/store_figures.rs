@@ -7,7 +7,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::Int64Array;
 use watchfire_event::{
@@ -82,7 +82,8 @@ async fn main() {
     config.disk_reserve_bytes = Some(0);
     let store = Store::open(config.clone(), Arc::new(build)).await.unwrap();
 
-    let received_ns = time::parse_bound("now", 1_760_000_000_000_000_000).unwrap();
+    let received = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let received_ns = received.as_nanos() as i64;
     let (mut parse, mut commit) = (0.0, 0.0);
     for chunk in lines.chunks(500) {
         let record = Record {
