@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -23,12 +24,29 @@ use crate::queue::{Fill, Queue, Step};
 /// How many failed batches are remembered: more than can be built before the builder sees it.
 const FAILURES_KEPT: usize = 8;
 
-type Job = (Request, oneshot::Sender<Reply>);
+/// A request in line.
+struct Job {
+    request: Request,
+    reply: oneshot::Sender<Reply>,
+    claim: Arc<Claim>,
+}
+
+/// Settles who has a request: the batcher that takes it, or its door that gives up waiting.
+#[derive(Default)]
+struct Claim(AtomicBool);
+
+impl Claim {
+    /// True for the first who asks.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
 
 /// Turns requests into durable batches. Dropping it ends its threads after the work in line.
 pub(crate) struct Batcher {
     queue: Arc<Queue<Job, Closed>>,
     log: Arc<dyn EventLog>,
+    queue_wait: Duration,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -69,6 +87,7 @@ impl Batcher {
         Ok(Batcher {
             queue,
             log,
+            queue_wait: config.queue_wait,
             threads: Mutex::new(vec![builder, committer]),
         })
     }
@@ -81,12 +100,26 @@ impl Batcher {
         self.log.admit().map_err(Refusal::from)
     }
 
-    /// Takes a request and waits until it is durable.
+    /// Takes a request and waits until it is durable. One that no batch takes in time is refused,
+    /// and then never stored: during a stall clients hear of it, and may send it again.
     pub(crate) async fn submit(&self, request: Request) -> Reply {
-        let (reply, answer) = oneshot::channel();
-        self.queue.push((request, reply))?;
+        let (reply, mut answer) = oneshot::channel();
+        let claim = Arc::new(Claim::default());
+        self.queue.push(Job {
+            request,
+            reply,
+            claim: claim.clone(),
+        })?;
         metrics::gauge!("watchfire_ingest_queue_requests").set(self.queue.len() as f64);
-        answer.await.unwrap_or(Err(Refusal::Internal))
+        let early = tokio::time::timeout(self.queue_wait, &mut answer).await;
+        let answer = match early {
+            Ok(answer) => answer,
+            Err(_) if claim.take() => {
+                return Err(Refusal::Overloaded("the queue does not move".into()));
+            }
+            Err(_) => answer.await,
+        };
+        answer.unwrap_or(Err(Refusal::Internal))
     }
 
     /// Requests in line.
@@ -133,7 +166,7 @@ impl Build {
         let mut open = OpenBatch::new(next_id, self.config.limits);
         loop {
             match self.queue.step(self.fill(&open)) {
-                Step::Take((request, reply)) => self.add(&mut open, request, reply),
+                Step::Take(job) => self.take(&mut open, job),
                 Step::HandOver => {
                     next_id += 1;
                     let fresh = OpenBatch::new(next_id, self.config.limits);
@@ -155,7 +188,17 @@ impl Build {
         }
     }
 
-    fn add(&self, open: &mut OpenBatch, mut request: Request, reply: oneshot::Sender<Reply>) {
+    fn take(&self, open: &mut OpenBatch, job: Job) {
+        let Job {
+            mut request,
+            reply,
+            claim,
+        } = job;
+        // Nobody who has gone was told that it is stored, and it may come again.
+        if reply.is_closed() || !claim.take() {
+            metrics::counter!("watchfire_ingest_abandoned_total").increment(1);
+            return;
+        }
         let add = AssertUnwindSafe(|| open.add(&mut request, &self.keys, reply));
         if catch_unwind(add).is_err() {
             // The answer went with the panic; the door says 500 when its channel closes.

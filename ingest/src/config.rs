@@ -15,6 +15,8 @@ pub struct IngestConfig {
     pub max_pending_bytes: usize,
     /// Requests that wait for the batcher. Over it: 429.
     pub max_pending_requests: usize,
+    /// A request that no batch has taken for this long is refused: 429.
+    pub queue_wait: Duration,
     /// A body that brings nothing for this long, or less than 1 KiB/s after it, is cut off: 408.
     pub body_timeout: Duration,
     /// A batch is closed at this many rows (a single request may be larger).
@@ -32,6 +34,7 @@ impl Default for IngestConfig {
             max_lines: 1_000_000,
             max_pending_bytes: 256 << 20,
             max_pending_requests: 4_096,
+            queue_wait: Duration::from_secs(1),
             body_timeout: Duration::from_secs(10),
             batch_rows: 8_192,
             batch_bytes: 8 << 20,

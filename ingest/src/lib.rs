@@ -159,24 +159,24 @@ impl Ingest {
                 })
             }
             Err((refusal, wire)) => {
-                self.keep_body(source, received_ns, refusal.code(), &wire)
-                    .await;
+                self.keep_body(source, received_ns, &refusal, &wire).await;
                 Err(refusal)
             }
         }
     }
 
-    /// Keeps the beginning of a refused body.
+    /// Keeps the beginning of a refused body, unless it is expected to come again.
     pub(crate) async fn keep_body(
         &self,
         source: Arc<str>,
         received_ns: i64,
-        code: &'static str,
+        refusal: &Refusal,
         body: &[u8],
     ) {
-        if body.is_empty() {
+        if body.is_empty() || refusal.retry_after_s().is_some() {
             return;
         }
+        let code = refusal.code();
         let bytes = body.get(..DEAD_BODY_BYTES).unwrap_or(body).to_vec();
         let letter = DeadLetter {
             received_ns,

@@ -5,7 +5,6 @@ mod support;
 
 use support::Fixture;
 use watchfire_event::CommitError;
-use watchfire_ingest::IngestConfig;
 
 /// Body, status, (accepted, duplicate, rejected), codes of rejected lines with their numbers.
 type Case = (
@@ -34,7 +33,18 @@ const BODIES: &[Case] = &[
         &[],
     ),
     ("{\n\"a\": 1\n}\n{\n\"a\": 2\n}\n", 200, (2, 0, 0), &[]),
-    ("[{\"a\":1}]\n[{\"a\":2},{\"a\":3}]\n", 200, (3, 0, 0), &[]),
+    (
+        "[{\"a\":1}]\n[{\"a\":2}]\n",
+        400,
+        (0, 0, 2),
+        &[(1, "not_object"), (2, "not_object")],
+    ),
+    (
+        "{\"a\":1}\n[{\"a\":2}]\n",
+        200,
+        (1, 0, 1),
+        &[(2, "not_object")],
+    ),
     (
         "{\"a\":1}\nnope\n{\"a\":2}",
         200,
@@ -348,106 +358,6 @@ async fn limits_of_a_line_cost_only_the_line() {
         let kept = fixture.log.with(|s| s.dead[0].bytes.clone());
         assert_eq!(kept, line[..line.len().min(64 << 10)]);
     }
-}
-
-#[tokio::test]
-async fn too_many_lines_or_requests_are_refused_whole() {
-    let config = IngestConfig {
-        max_lines: 10,
-        ..IngestConfig::default()
-    };
-    let answer = Fixture::with(config).events("{}\n".repeat(11)).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.code().as_str()),
-        (413, "body_too_large")
-    );
-
-    let config = IngestConfig {
-        max_pending_bytes: 1_000,
-        ..IngestConfig::default()
-    };
-    let fixture = Fixture::with(config);
-    let answer = fixture.events("{}\n".repeat(1_000)).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.code().as_str()),
-        (429, "overloaded")
-    );
-    assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(
-        fixture.events("{}").await.counts(),
-        (1, 0, 0),
-        "the memory was given back"
-    );
-}
-
-#[tokio::test]
-async fn a_full_queue_is_refused_at_once_and_what_was_taken_is_answered() {
-    let config = IngestConfig {
-        max_pending_requests: 2,
-        batch_rows: 1,
-        ..IngestConfig::default()
-    };
-    let fixture = std::sync::Arc::new(Fixture::with(config));
-    fixture.log.with(|s| s.held = true);
-    let mut tasks = Vec::new();
-    for _ in 0..20 {
-        let fixture = fixture.clone();
-        tasks.push(tokio::spawn(async move { fixture.events("{}").await }));
-    }
-    // At most five find a place: committing, closed, open and two in line. The others are
-    // answered while the commit hangs.
-    let mut refused = 0;
-    while refused < 15 {
-        tokio::task::yield_now().await;
-        let (done, waiting): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|t| t.is_finished());
-        for task in done {
-            let answer = task.await.unwrap();
-            assert_eq!(
-                (answer.status.as_u16(), answer.code().as_str()),
-                (429, "overloaded")
-            );
-            refused += 1;
-        }
-        tasks = waiting;
-    }
-    fixture.log.with(|s| s.held = false);
-    for task in tasks {
-        let answer = task.await.unwrap();
-        assert!([200, 429].contains(&answer.status.as_u16()));
-        refused += u64::from(answer.status == 429);
-    }
-    assert_eq!(
-        fixture.log.with(|s| s.head),
-        20 - refused,
-        "what was not refused is stored"
-    );
-}
-
-#[tokio::test]
-async fn closing_answers_what_was_taken_and_refuses_the_rest() {
-    let fixture = std::sync::Arc::new(Fixture::new());
-    fixture.log.with(|s| s.held = true);
-    let taken = tokio::spawn({
-        let fixture = fixture.clone();
-        async move { fixture.events("{}").await }
-    });
-    let log = fixture.log.clone();
-    tokio::task::spawn_blocking(move || log.wait_begun(1))
-        .await
-        .unwrap();
-    let ingest = fixture.ingest.clone();
-    let closing = tokio::task::spawn_blocking(move || ingest.close());
-    while fixture.ingest.admit().is_ok() {
-        tokio::task::yield_now().await;
-    }
-    let answer = fixture.events("{}").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.code().as_str()),
-        (503, "draining")
-    );
-    fixture.log.with(|s| s.held = false);
-    closing.await.unwrap();
-    assert_eq!(taken.await.unwrap().counts(), (1, 0, 0));
 }
 
 #[tokio::test]

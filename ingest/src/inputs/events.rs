@@ -43,9 +43,7 @@ async fn receive(ingest: &Ingest, request: HttpRequest) -> Result<Outcome, Refus
             body,
             ..
         } = incoming;
-        ingest
-            .keep_body(source, received_ns, refusal.code(), &body)
-            .await;
+        ingest.keep_body(source, received_ns, &refusal, &body).await;
         return Err(refusal);
     }
     take_lines(ingest, incoming, key).await

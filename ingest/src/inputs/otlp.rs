@@ -97,9 +97,7 @@ async fn receive(ingest: &Ingest, wire: Wire, request: HttpRequest) -> Result<Ou
                 .await
         }
         Err((refusal, body)) => {
-            ingest
-                .keep_body(source, received_ns, refusal.code(), &body)
-                .await;
+            ingest.keep_body(source, received_ns, &refusal, &body).await;
             Err(refusal)
         }
     }

@@ -31,6 +31,8 @@ pub struct Recorded {
     pub closed: Option<CommitError>,
     /// Commits wait while this is set.
     pub held: bool,
+    /// The next commit panics.
+    pub panics: bool,
     /// Commits that have begun.
     pub begun: usize,
 }
@@ -75,6 +77,10 @@ impl EventLog for RecordingLog {
         state.begun += 1;
         self.changed.notify_all();
         let mut state = self.changed.wait_while(state, |s| s.held).unwrap();
+        if std::mem::take(&mut state.panics) {
+            drop(state);
+            panic!("as the test wants");
+        }
         if !state.failures.is_empty() {
             return Err(state.failures.remove(0));
         }
