@@ -67,6 +67,12 @@ pub fn routes() -> Vec<Route> {
         route(&post, "/api/v1/sql", Needs(Read), r::sql::sql).streaming(),
         route(&get, "/api/v1/tail", Needs(Read), r::tail::tail).streaming(),
         route(&get, "/api/v1/export", Needs(Read), r::export::export).streaming(),
+        route(
+            &get,
+            "/api/v1/dead-letters",
+            Needs(Read),
+            r::dead_letters::list,
+        ),
         route(&get, "/api/v1/alerts", Needs(Read), r::alerts::list),
         route(&get, "/api/v1/alerts/{id}", Needs(Read), r::alerts::get),
         route(

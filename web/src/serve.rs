@@ -1,6 +1,5 @@
 //! The listener: a cap on connections, a limit on how slowly headers may come, a drain at the end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -110,7 +109,7 @@ async fn connection(
         request.extensions_mut().insert(ConnectInfo(address));
         request.extensions_mut().insert(for_requests.clone());
         let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await?) }
+        router.oneshot(request.map(Body::new))
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

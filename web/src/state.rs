@@ -25,7 +25,7 @@ pub struct AppState {
     pub hooks: Arc<Hooks>,
     /// Settings.
     pub config: Arc<WebConfig>,
-    /// Seats for expensive requests.
+    /// Seats for streams.
     pub seats: Arc<Seats>,
 }
 
@@ -50,10 +50,13 @@ pub struct RuleCatalog {
 /// Answers with an object that is merged into another.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 
+/// Says why webhooks may not be sent to a URL.
+pub type CheckTarget = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// What the web needs from the root, as closures, so that it need not know the root.
 pub struct Hooks {
     /// May webhooks be sent to this URL? The text says why not. May block.
-    pub check_target: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub check_target: Box<CheckTarget>,
     /// All metrics in Prometheus' text format.
     pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the rules again. May block.
@@ -87,8 +90,6 @@ pub struct WebConfig {
     pub max_tails: usize,
     /// Exports at the same time.
     pub max_exports: usize,
-    /// Searches, aggregations and SQL queries at the same time.
-    pub max_queries: usize,
     /// How long a request that is not a stream may take.
     pub request_timeout: Duration,
 }
@@ -99,18 +100,16 @@ impl Default for WebConfig {
             tls: false,
             max_tails: 64,
             max_exports: 4,
-            max_queries: 16,
             request_timeout: Duration::from_secs(60),
         }
     }
 }
 
-/// Seats for expensive requests. Queries wait for one, streams are refused with 429 when all are
-/// taken, since a stream may hold its seat for hours.
+/// Seats for streams. Refused with 429 when all are taken, since a stream may hold its seat for
+/// hours. Queries that end by themselves queue in the store.
 pub struct Seats {
     tails: Arc<Semaphore>,
     exports: Arc<Semaphore>,
-    queries: Arc<Semaphore>,
 }
 
 /// A taken seat; given back on drop.
@@ -122,7 +121,6 @@ impl Seats {
         Seats {
             tails: Arc::new(Semaphore::new(config.max_tails)),
             exports: Arc::new(Semaphore::new(config.max_exports)),
-            queries: Arc::new(Semaphore::new(config.max_queries)),
         }
     }
 
@@ -134,15 +132,6 @@ impl Seats {
     /// A seat for an export.
     pub fn export(&self) -> Result<Seat, ApiError> {
         take(&self.exports, "exports")
-    }
-
-    /// A seat for a query, waiting for it.
-    pub async fn query(&self) -> Result<Seat, ApiError> {
-        self.queries
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(ApiError::internal)
     }
 }
 

@@ -140,7 +140,7 @@ fn is_common(password: &str, user: &str) -> bool {
     let core = password.trim_matches(|c: char| !c.is_alphabetic() && c != '@');
     let repeats = (1..=password.len() / 2).any(|n| {
         password.is_char_boundary(n)
-            && password.len() % n == 0
+            && password.len().is_multiple_of(n)
             && password
                 .get(..n)
                 .is_some_and(|piece| password == piece.repeat(password.len() / n))

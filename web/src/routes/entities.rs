@@ -107,7 +107,6 @@ pub async fn entity(
         ..AlertFilter::default()
     };
     let alerts = state.meta().list_alerts(&filter).await?;
-    let _seat = state.seats.query().await?;
     let started = Instant::now();
     let (last_seen, events, events_is_exact) =
         edge_of(&state, &query, range, Order::NewestFirst).await?;

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
+use watchfire_store::StoreError;
 
 use crate::auth::Caller;
 use crate::encode::{self, Csv, Ndjson, Parquet};
@@ -93,7 +94,7 @@ pub async fn export(
         Format::Csv | Format::Parquet => {
             let records = state.store.export_records(query, range).await?;
             let schema = records.schema();
-            let records = records.map(|batch| batch.map_err(ApiError::internal));
+            let records = records.map(|batch| batch.map_err(StoreError::from));
             if format == Format::Csv {
                 encode::body(records, Csv::new(schema), seat).await?
             } else {

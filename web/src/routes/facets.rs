@@ -106,7 +106,6 @@ pub async fn facets(
         1,
         MAX_FACET_FIELDS,
     )?;
-    let _seat = state.seats.query().await?;
     let started = Instant::now();
     let facets = state.store.facets(query, range, fields, top).await?;
     Ok(Json(FacetsAnswer {

@@ -41,7 +41,6 @@ pub struct FieldEntry {
     (status = 200, description = "All fields", body = FieldsAnswer),
 ))]
 pub async fn fields(State(state): State<AppState>) -> Result<Json<FieldsAnswer>, ApiError> {
-    let _seat = state.seats.query().await?;
     Ok(Json(FieldsAnswer {
         fields: state.store.fields().await?,
     }))

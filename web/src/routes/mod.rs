@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod channels;
+pub mod dead_letters;
 pub mod entities;
 pub mod export;
 pub mod facets;

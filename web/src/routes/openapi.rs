@@ -12,6 +12,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
     paths(
         super::search::search, super::histogram::histogram, super::facets::facets,
         super::fields::fields, super::sql::sql, super::tail::tail, super::export::export,
+        super::dead_letters::list,
         super::alerts::list, super::alerts::get, super::alerts::change, super::alerts::comment,
         super::entities::entity,
         super::channels::list, super::channels::create, super::channels::get,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use watchfire_store::{SqlLimits, SqlRows};
+use watchfire_store::{SqlLimits, SqlRows, StoreError};
 
 use crate::encode::{self, ArrowIpc, EncodeError, json_cell, type_name};
 use crate::error::{ApiError, Problem};
@@ -20,7 +20,7 @@ const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 const DEFAULT_ROWS: usize = 10_000;
 const MAX_ROWS: usize = 100_000;
 /// An Arrow stream is not held in memory, so it may be longer.
-const MAX_ARROW_ROWS: usize = 10_000_000;
+const MAX_STREAM_ROWS: usize = 10_000_000;
 
 /// A query.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -74,19 +74,17 @@ pub async fn sql(
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let as_arrow = accept.contains(ARROW_STREAM);
-    let seat = state.seats.query().await?;
     let started = Instant::now();
-    // One row more than is shown tells whether there are more.
-    let max_rows = if as_arrow { MAX_ARROW_ROWS } else { limit + 1 };
+    // A JSON answer stops reading at its own limit.
     let limits = SqlLimits {
-        max_rows,
+        max_rows: MAX_STREAM_ROWS,
         ..SqlLimits::default()
     };
     let rows = state.store.sql(&request.sql, limits).await?;
     if as_arrow {
         let encoder = ArrowIpc::new(&rows.schema).map_err(ApiError::internal)?;
-        let batches = rows.batches.map(|batch| batch.map_err(query_failed));
-        let body = encode::body(batches, encoder, seat).await?;
+        let batches = rows.batches.map(|batch| batch.map_err(StoreError::from));
+        let body = encode::body(batches, encoder, ()).await?;
         return Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response());
     }
     let answer = collect(rows, limit, started).await?;
@@ -105,7 +103,7 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
     let mut out: Vec<Vec<serde_json::Value>> = Vec::new();
     let mut truncated = false;
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(query_failed)?;
+        let batch = batch.map_err(StoreError::from)?;
         let room = limit - out.len();
         truncated |= batch.num_rows() > room;
         let batch = batch.slice(0, batch.num_rows().min(room));
@@ -133,10 +131,4 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
         truncated,
         took_ms,
     })
-}
-
-/// What fails while rows are read is the query's doing (a division by zero, a cast, a limit).
-fn query_failed(cause: impl std::fmt::Display) -> ApiError {
-    use axum::http::StatusCode;
-    ApiError::new(StatusCode::BAD_REQUEST, "sql_error", cause.to_string())
 }
