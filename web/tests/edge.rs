@@ -36,11 +36,7 @@ fn assert_headers(headers: &axum::http::HeaderMap, what: &str) {
 async fn every_route_answers_with_the_security_headers() {
     let server = Server::start().await;
     for route in routes() {
-        let path = route
-            .path
-            .replace("{kind}", "user")
-            .replace('{', "")
-            .replace('}', "");
+        let path = route.path.replace("{kind}", "user").replace(['{', '}'], "");
         let what = format!("{} {path}", route.method);
         for token in ["", server.admin.as_str()] {
             let call = server.call(route.method.clone(), &path);

@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use arrow::array::Int64Array;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
@@ -13,6 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
+use watchfire_event::{BatchBuilder, BatchLimits, EventBatch, EventLog, Record, RowMeta};
 use watchfire_store::meta::{Meta, NewToken, Role, Scope};
 use watchfire_store::{Store, StoreConfig};
 use watchfire_web::{AppState, Auth, Hooks, Seats, WebConfig};
@@ -75,11 +78,12 @@ impl Server {
 
     pub async fn start_with(hooks: Hooks, config: WebConfig) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let rebuild: watchfire_store::Rebuild = Arc::new(|_| panic!("nothing is in the log"));
-        let store = Store::open(StoreConfig::new(folder.path()), rebuild)
-            .await
-            .unwrap();
-        let meta = Meta::open(folder.path()).await.unwrap();
+        let mut settings = StoreConfig::new(folder.path());
+        settings.disk_reserve_bytes = Some(0);
+        // The events of the tests are of 2025, whatever the day.
+        settings.retention = Duration::from_secs(100 * 365 * 86_400);
+        let store = Store::open(settings, Arc::new(build)).await.unwrap();
+        let meta = store.meta().clone();
         let auth = Auth::open(meta.clone(), config.tls).await.unwrap();
         let state = AppState {
             store,
@@ -98,6 +102,25 @@ impl Server {
             meta,
             _folder: folder,
         }
+    }
+
+    /// Makes events durable and searchable, as the doors do.
+    pub async fn commit(&self, events: &[Value]) -> u64 {
+        let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        let record = Record {
+            received_ns: 1_760_000_000_000_000_000,
+            source: "shop".into(),
+            lines: lines.join("\n").into_bytes(),
+            rows: events.len() as u32,
+            keys: Vec::new(),
+        };
+        let store = self.state.store.clone();
+        let work = move || {
+            store
+                .commit(build(std::slice::from_ref(&record)), &[record])
+                .unwrap()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap()
     }
 
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
@@ -136,6 +159,24 @@ impl Server {
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.cookie()
     }
+}
+
+/// Lines to a batch, as ingest does it but without its mappings: the event time is `t`, seconds.
+fn build(records: &[Record]) -> EventBatch {
+    let mut builder = BatchBuilder::new(BatchLimits::default());
+    let mut times = Vec::new();
+    for record in records {
+        let meta = RowMeta {
+            received_ns: record.received_ns,
+            source: record.source.clone(),
+        };
+        for line in record.lines.split(|b| *b == b'\n') {
+            builder.push(line, &meta).unwrap();
+            let value: Value = serde_json::from_slice(line).unwrap();
+            times.push(value["t"].as_i64().unwrap() * 1_000_000_000);
+        }
+    }
+    builder.finish().with_time(Int64Array::from(times))
 }
 
 async fn token(auth: &Auth, scope: Scope) -> String {

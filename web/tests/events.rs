@@ -1,0 +1,258 @@
+//! Events through the API: found, counted, streamed, taken out, on a real store.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::io::Cursor;
+
+use arrow::ipc::reader::StreamReader;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use harness::{Answer, Server};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use watchfire_event::{DeadLetter, EventLog};
+
+const START: i64 = 1_759_990_000;
+
+fn events(count: i64) -> Vec<Value> {
+    let event = |n: i64| {
+        json!({ "t": START + n, "user": { "id": format!("u{}", n % 3) }, "n": n,
+            "message": if n == 7 { "=SUM(A1) tried" } else { "login ok" } })
+    };
+    (0..count).map(event).collect()
+}
+
+async fn served(count: i64) -> Server {
+    let server = Server::start().await;
+    server.commit(&events(count)).await;
+    server
+}
+
+async fn read(server: &Server, path: &str) -> Answer {
+    let answer = server.get(path).bearer(&server.read).send().await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn counts_over_time_and_by_value() {
+    let server = served(9).await;
+    let histogram = read(&server, "/api/v1/histogram?buckets=3&by=user.id")
+        .await
+        .json();
+    let buckets = histogram["buckets"].as_array().unwrap();
+    let total: u64 = buckets.iter().map(|b| b["count"].as_u64().unwrap()).sum();
+    assert_eq!(total, 9);
+    assert!(
+        buckets[0]["by"][0]["value"]
+            .as_str()
+            .unwrap()
+            .starts_with('u')
+    );
+    assert!(histogram["width_ms"].as_f64().unwrap() > 0.0);
+
+    let facets = read(&server, "/api/v1/facets?fields=user.id,absent&top=2")
+        .await
+        .json();
+    assert_eq!(facets["facets"][0]["distinct"], 3);
+    assert_eq!(
+        facets["facets"][0]["values"][0],
+        json!({ "value": "u0", "count": 3 })
+    );
+    assert_eq!(facets["facets"][0]["values"].as_array().unwrap().len(), 2);
+    assert_eq!(facets["facets"][1]["missing"], 9);
+
+    let fields = read(&server, "/api/v1/fields").await.json();
+    let fields = fields["fields"].as_array().unwrap();
+    let user = fields.iter().find(|f| f["name"] == "user.id").unwrap();
+    assert_eq!(
+        (user["types"].clone(), user["events"].as_u64()),
+        (json!(["string"]), Some(9))
+    );
+
+    let entity = read(&server, "/api/v1/entities/user/u1").await.json();
+    assert_eq!(
+        (
+            entity["events"].as_u64(),
+            entity["alerts"]["total"].as_u64()
+        ),
+        (Some(3), Some(0))
+    );
+    assert_eq!(entity["first_seen"], "2025-10-09T06:06:41Z");
+    assert_eq!(entity["last_seen"], "2025-10-09T06:06:47Z");
+}
+
+#[tokio::test]
+async fn sql_answers_in_json_and_in_arrow() {
+    let server = served(20).await;
+    let ask = async |sql: &str, limit: Value, accept: &str| {
+        let body = json!({ "sql": sql, "limit": limit });
+        let call = server
+            .call(Method::POST, "/api/v1/sql")
+            .bearer(&server.read)
+            .json(&body);
+        call.header("accept", accept).send().await
+    };
+    let grouped = "SELECT \"user.id\" AS u, count(*) AS c FROM events GROUP BY 1 ORDER BY 1";
+    let answer = ask(grouped, Value::Null, "application/json").await.json();
+    let columns = json!([{ "name": "u", "type": "string" }, { "name": "c", "type": "integer" }]);
+    assert_eq!(answer["columns"], columns);
+    assert_eq!(answer["rows"], json!([["u0", 7], ["u1", 7], ["u2", 6]]));
+    assert_eq!(
+        (answer["row_count"].as_u64(), answer["truncated"].as_bool()),
+        (Some(3), Some(false))
+    );
+
+    for (limit, rows, truncated) in [(5, 5, true), (20, 20, false), (19, 19, true)] {
+        let answer = ask("SELECT n FROM events", json!(limit), "").await.json();
+        assert_eq!(
+            (answer["row_count"].as_u64(), answer["truncated"].as_bool()),
+            (Some(rows), Some(truncated))
+        );
+    }
+    let arrow = ask(grouped, Value::Null, "application/vnd.apache.arrow.stream").await;
+    assert_eq!(arrow.status, StatusCode::OK, "{arrow:?}");
+    assert_eq!(
+        arrow.header("content-type"),
+        "application/vnd.apache.arrow.stream"
+    );
+    let batches = StreamReader::try_new(Cursor::new(arrow.body), None).unwrap();
+    assert_eq!(batches.map(|b| b.unwrap().num_rows()).sum::<usize>(), 3);
+
+    for wrong in [
+        "SELEC 1",
+        "DROP TABLE events",
+        "SELECT nope FROM events",
+        "INSERT INTO events VALUES (1)",
+        "SELECT CAST(message AS BIGINT) FROM events",
+        "SELECT 1; SELECT 2",
+    ] {
+        for accept in ["application/json", "application/vnd.apache.arrow.stream"] {
+            let answer = ask(wrong, Value::Null, accept).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (400, "sql_error"),
+                "{wrong}"
+            );
+        }
+    }
+}
+
+async fn next_event(body: &mut axum::body::Body) -> String {
+    loop {
+        let frame = body.frame().await.unwrap().unwrap();
+        let text = frame.into_data().unwrap_or_else(|_| Bytes::new());
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        if !text.starts_with(':') {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_tail_follows_what_matches() {
+    let server = served(3).await;
+    let (status, _, mut body) = server
+        .get("/api/v1/tail?q=user.id:u1")
+        .bearer(&server.read)
+        .open()
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    server
+        .commit(&[json!({ "t": START, "user": { "id": "u0" } })])
+        .await;
+    server
+        .commit(&[json!({ "t": START, "user": { "id": "u1" } })])
+        .await;
+    let event = next_event(&mut body).await;
+    let data = event
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .unwrap();
+    let hit: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(
+        (hit["_seq"].as_u64(), hit["event"]["user"]["id"].as_str()),
+        (Some(5), Some("u1"))
+    );
+    assert!(event.contains("id: 5\n"), "{event}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_what_it_missed() {
+    let server = Server::start().await;
+    let (_, _, mut body) = server.get("/api/v1/tail").bearer(&server.read).open().await;
+    let many = 2_000;
+    for n in 0..many {
+        server.commit(&[json!({ "t": START + n })]).await;
+    }
+    let first = next_event(&mut body).await;
+    assert!(first.starts_with("event: skipped\n"), "{first}");
+    let data = first
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .unwrap();
+    let skipped = serde_json::from_str::<Value>(data).unwrap()["events"]
+        .as_i64()
+        .unwrap();
+    let mut seen = 0;
+    while skipped + seen < many {
+        let event = next_event(&mut body).await;
+        assert!(
+            event.starts_with("id: "),
+            "nothing else is missing: {event}"
+        );
+        seen += 1;
+    }
+}
+
+#[tokio::test]
+async fn refused_lines_can_be_looked_at() {
+    let server = Server::start().await;
+    let letter = |line: u32, bytes: &[u8]| DeadLetter {
+        received_ns: START * 1_000_000_000,
+        source: "shop".into(),
+        line,
+        code: "invalid_json",
+        bytes: bytes.to_vec(),
+    };
+    let store = server.state.store.clone();
+    let letters = vec![letter(1, b"{not json"), letter(2, b"\xff\xfe")];
+    tokio::task::spawn_blocking(move || store.dead_letters(letters))
+        .await
+        .unwrap();
+    let first = read(&server, "/api/v1/dead-letters?limit=1").await.json();
+    assert_eq!(
+        (
+            first["letters"][0]["line"].as_u64(),
+            first["letters"][0]["base64"].as_str()
+        ),
+        (Some(2), Some("//4="))
+    );
+    let next = format!(
+        "/api/v1/dead-letters?limit=1&cursor={}",
+        first["cursor"].as_str().unwrap()
+    );
+    let second = read(&server, &next).await.json();
+    assert_eq!(second["letters"][0]["text"], "{not json");
+}
+
+#[tokio::test]
+async fn the_status_says_how_far_everything_has_come() {
+    let server = served(4).await;
+    let status = read(&server, "/api/v1/status").await.json();
+    assert_eq!(
+        (
+            status["log"]["head"].as_u64(),
+            status["readers"]["store"].as_u64()
+        ),
+        (Some(4), Some(4))
+    );
+    assert_eq!(status["readers"]["detect"], 0);
+    server.state.store.set_detect_position(u64::MAX);
+    let status = read(&server, "/api/v1/status").await.json();
+    assert_eq!(
+        status["readers"]["detect"], 4,
+        "without detection nobody is behind"
+    );
+}
