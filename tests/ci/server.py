@@ -146,9 +146,12 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error, *_):
+        """The folder goes; the log stays where the check broke off."""
         self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
+        if error is None and os.path.exists(self.log_path):
+            os.remove(self.log_path)
 
 
 class Checks:
