@@ -146,12 +146,12 @@ impl Rules {
         }
         let generation = self.catalog.load().generation + 1;
         tracing::info!(
-            rules = set.infos().len(),
+            rules = set.len(),
             faults = faults.len(),
             generation,
             "rules loaded"
         );
-        metrics::gauge!("watchfire_rules_loaded").set(set.infos().len() as f64);
+        metrics::gauge!("watchfire_rules_loaded").set(set.len() as f64);
         metrics::gauge!("watchfire_rules_failed").set(faults.len() as f64);
         self.catalog.store(Arc::new(RuleCatalog {
             set: Arc::new(set),

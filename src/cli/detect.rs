@@ -73,7 +73,7 @@ struct Reading {
 pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let (set, failed) = load(args)?;
-    let loaded = set.infos().len();
+    let loaded = set.len();
     let config = EngineConfig {
         sigma: args.only != Some(Only::Detectors),
         detectors: args.only != Some(Only::Sigma),

@@ -54,7 +54,7 @@ fn check(dirs: &[PathBuf]) -> Result<ExitCode> {
     report(&faults);
     output::line(&format!(
         "{} rules loaded, {} left out",
-        set.infos().len(),
+        set.len(),
         faults.len()
     ));
     Ok(code(faults.is_empty()))

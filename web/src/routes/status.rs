@@ -90,7 +90,7 @@ pub async fn status(State(state): State<AppState>) -> Json<StatusAnswer> {
         },
         store,
         rules: RulesStatus {
-            live: catalog.set.infos().len(),
+            live: catalog.set.len(),
             faults: catalog.faults.len(),
             generation: catalog.generation,
         },
