@@ -105,16 +105,14 @@ impl Words {
         let Some((first, rest)) = self.tokens.split_first() else {
             return false;
         };
+        // Most values do not hold the first word at all: finding its letters is far cheaper than
+        // taking the value apart. Beyond ASCII, letters change length with their case.
+        if value.is_ascii() && first.is_ascii() {
+            return find_words(value, first).any(|end| follows(value.get(end..), rest));
+        }
         let mut words = tokens(value);
         while let Some(word) = words.next() {
-            if !equals(word, first) {
-                continue;
-            }
-            let mut following = words.clone();
-            if rest
-                .iter()
-                .all(|wanted| following.next().is_some_and(|w| equals(w, wanted)))
-            {
+            if equals(word, first) && continues(words.clone(), rest) {
                 return true;
             }
         }
@@ -127,6 +125,30 @@ impl Words {
             None => self.number.is_some_and(|n| n == value as f64),
         }
     }
+}
+
+/// Ends of the places where an ASCII text holds this lower-case word as a whole.
+fn find_words<'a>(value: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let bytes = value.as_bytes();
+    let lower = word.as_bytes().first().copied().unwrap_or_default();
+    let is_letter = |at: Option<&u8>| at.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    memchr::memchr2_iter(lower, lower.to_ascii_uppercase(), bytes).filter_map(move |start| {
+        let end = start + word.len();
+        let found = bytes.get(start..end)?;
+        let before = start.checked_sub(1).and_then(|i| bytes.get(i));
+        let whole = !is_letter(before) && !is_letter(bytes.get(end));
+        (whole && found.eq_ignore_ascii_case(word.as_bytes())).then_some(end)
+    })
+}
+
+fn follows(rest_of_text: Option<&str>, words: &[String]) -> bool {
+    words.is_empty() || rest_of_text.is_some_and(|text| continues(tokens(text), words))
+}
+
+fn continues<'a>(mut words: impl Iterator<Item = &'a str>, wanted: &[String]) -> bool {
+    wanted
+        .iter()
+        .all(|wanted| words.next().is_some_and(|w| equals(w, wanted)))
 }
 
 /// Is `value` in lower case equal to `lower`?

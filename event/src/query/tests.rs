@@ -147,6 +147,17 @@ fn a_combined_query_parses_to_the_same() {
 
 proptest! {
     #[test]
+    fn words_are_found_as_taking_the_text_apart_finds_them(
+        words in "[aAbK_1]{1,2}( [aAbK]{1,2})?",
+        text in "[aAbBkK_1 .é\u{212a}]{0,12}",
+    ) {
+        let wanted: Vec<String> = tokens(&words).map(str::to_lowercase).collect();
+        let held: Vec<String> = tokens(&text).map(str::to_lowercase).collect();
+        let naive = held.windows(wanted.len()).any(|w| w == wanted);
+        prop_assert_eq!(Words::new(&words).in_a_row(&text), naive);
+    }
+
+    #[test]
     fn any_text_parses_or_says_why(text in any::<String>()) {
         if let Err(error) = Query::parse(&text) {
             prop_assert!(error.position <= text.chars().count());

@@ -144,7 +144,10 @@ fn number_bits(column: &Column, row: usize) -> Option<u64> {
 }
 
 fn choose(column: &Column, rows: usize, distinct: usize) -> Access {
-    let searchable = column.kind == Kind::Str && &*column.name != field::RAW;
+    // Times are found by range over the event time, not by words of their text.
+    let searchable = column.kind == Kind::Str
+        && &*column.name != field::RAW
+        && &*column.name != field::TIMESTAMP;
     if !searchable || distinct < MIN_DISTINCT || distinct * ROWS_PER_DISTINCT < rows {
         return Access::Scan;
     }
