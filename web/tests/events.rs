@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use harness::{Answer, Server};
 use http_body_util::BodyExt;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use watchfire_event::{DeadLetter, EventLog};
 
@@ -33,6 +34,50 @@ async fn read(server: &Server, path: &str) -> Answer {
     let answer = server.get(path).bearer(&server.read).send().await;
     assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
     answer
+}
+
+#[tokio::test]
+async fn a_hit_has_the_shape_of_the_contract_and_pages_join() {
+    let server = served(10).await;
+    let page = read(&server, "/api/v1/search?q=n:%3E=4&limit=4")
+        .await
+        .json();
+    assert_eq!(
+        (page["total"].as_u64(), page["total_is_exact"].as_bool()),
+        (Some(6), Some(true))
+    );
+    assert!(page["took_ms"].is_f64() && page["partial"] == false);
+    let hit = &page["hits"][0];
+    assert_eq!(hit["_seq"], 10);
+    assert_eq!(hit["_time"], "2025-10-09T06:06:49Z");
+    assert_eq!(hit["_received"], "2025-10-09T08:53:20Z");
+    assert_eq!(hit["_source"], "shop");
+    assert_eq!(hit["_flags"], json!([]));
+    assert_eq!(hit["event"], events(10)[9]);
+    assert!(hit["mapped"].is_object());
+
+    let next = format!(
+        "/api/v1/search?q=n:%3E=4&limit=4&cursor={}",
+        page["cursor"].as_str().unwrap()
+    );
+    let rest = read(&server, &next).await.json();
+    assert!(rest["cursor"].is_null());
+    let seqs: Vec<u64> = [&page, &rest]
+        .iter()
+        .flat_map(|p| p["hits"].as_array().unwrap())
+        .map(|hit| hit["_seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [10, 9, 8, 7, 6, 5]);
+    let oldest = read(&server, "/api/v1/search?order=asc&limit=1")
+        .await
+        .json();
+    assert_eq!(oldest["hits"][0]["_seq"], 1);
+    let ranged = format!(
+        "/api/v1/search?from={}&to={}",
+        START * 1000,
+        (START + 3) * 1000
+    );
+    assert_eq!(read(&server, &ranged).await.json()["total"], 3);
 }
 
 #[tokio::test]
@@ -137,6 +182,57 @@ async fn sql_answers_in_json_and_in_arrow() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn exports_hold_every_matching_event() {
+    let server = served(10).await;
+    let get = async |format: &str| {
+        read(
+            &server,
+            &format!("/api/v1/export?q=n:%3E=5&format={format}"),
+        )
+        .await
+    };
+    let ndjson = get("ndjson").await;
+    let lines: Vec<Value> = ndjson
+        .body
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(lines, events(10)[5..]);
+
+    let csv = get("csv").await;
+    let disposition = csv.header("content-disposition");
+    assert!(
+        disposition.starts_with("attachment; filename=\"watchfire-")
+            && disposition.ends_with(".csv\"")
+    );
+    let text = String::from_utf8(csv.body.to_vec()).unwrap();
+    assert_eq!(text.matches("\r\n").count(), 6, "{text}");
+    assert!(text.contains("\"'=SUM(A1) tried\""), "{text}");
+
+    let parquet = get("parquet").await;
+    let rows = ParquetRecordBatchReaderBuilder::try_new(parquet.body)
+        .unwrap()
+        .build()
+        .unwrap();
+    assert_eq!(rows.map(|b| b.unwrap().num_rows()).sum::<usize>(), 5);
+
+    let none = read(&server, "/api/v1/export?q=n:99").await;
+    assert!(none.body.is_empty());
+    let audit = server
+        .get("/api/v1/audit")
+        .bearer(&server.admin)
+        .send()
+        .await
+        .json();
+    let row = &audit["rows"][0];
+    assert_eq!(
+        (row["what"].as_str(), row["object"].as_str()),
+        (Some("events.export"), Some("n:99"))
+    );
 }
 
 async fn next_event(body: &mut axum::body::Body) -> String {
