@@ -25,9 +25,11 @@ use watchfire_web::RuleCatalog;
 /// Rows read at a time.
 const ROWS: usize = 8_192;
 /// A snapshot is taken when this much time has passed since the last and something happened.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
 /// A snapshot is taken when this many events have passed since the last.
-const SNAPSHOT_EVENTS: u64 = 500_000;
+const SNAPSHOT_EVENTS: u64 = 250_000;
+/// With nothing left to read, a snapshot is taken after this many events: the log can go.
+const SNAPSHOT_EVENTS_IDLE: u64 = 20_000;
 /// Pause before a failed read or commit is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -140,7 +142,7 @@ impl Worker {
             self.take_new_rules();
             match self.store.read_after(self.position, ROWS) {
                 Ok(batches) if batches.is_empty() => {
-                    self.snapshot_if_due(SNAPSHOT_EVERY);
+                    self.snapshot_if_due(SNAPSHOT_EVENTS_IDLE);
                     self.runtime.clone().block_on(async {
                         tokio::select! {
                             _ = head.changed() => {}
@@ -151,7 +153,7 @@ impl Worker {
                 }
                 Ok(batches) => {
                     batches.iter().for_each(|batch| self.evaluate(batch));
-                    self.snapshot_if_due(SNAPSHOT_EVERY);
+                    self.snapshot_if_due(SNAPSHOT_EVENTS);
                 }
                 Err(error) => {
                     tracing::error!(%error, position = self.position, "detection cannot read");
@@ -159,7 +161,7 @@ impl Worker {
                 }
             }
         }
-        self.snapshot_if_due(Duration::ZERO);
+        self.snapshot_if_due(1);
     }
 
     fn take_new_rules(&mut self) {
@@ -215,9 +217,9 @@ impl Worker {
         self.engine = engine;
     }
 
-    fn snapshot_if_due(&mut self, every: Duration) {
+    fn snapshot_if_due(&mut self, events: u64) {
         let behind = self.position - self.snapshot;
-        let due = self.snapshot_at.elapsed() >= every || behind >= SNAPSHOT_EVENTS;
+        let due = behind >= events || self.snapshot_at.elapsed() >= SNAPSHOT_EVERY;
         if behind == 0 || !due {
             return;
         }

@@ -6,7 +6,7 @@
 //! EventBatch ── Engine::process ───┤  sigma: rows matched by rules, matches correlated over time
 //!                                  │  detectors: rows scored against what is usual
 //!                                  ▼
-//!                               Finding ── AlertBook (one alert per detector and entity) ──► AlertChange
+//!                               Finding ── AlertBook (one alert an entity) ──► AlertChange
 //! ```
 //!
 //! This crate has no clock, no files, no network and no threads: time is the time of the events.

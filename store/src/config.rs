@@ -36,7 +36,7 @@ impl StoreConfig {
             retention: Duration::from_secs(90 * 86_400),
             retention_bytes: None,
             disk_reserve_bytes: None,
-            log_file_bytes: 16 << 20,
+            log_file_bytes: 8 << 20,
         }
     }
 }

@@ -53,14 +53,11 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
         let log_lost_rows = tell_recovery(&recovered, position);
         let replayed = replay(&log, position, &rebuild)?;
         let mut dedup = Dedup::load(keys);
-        for (_, key, received_ns) in &replayed.keys {
-            dedup.insert(*key, *received_ns);
-        }
         let mut unsealed = UnsealedKeys::default();
-        replayed
-            .keys
-            .iter()
-            .for_each(|(last, key, ns)| unsealed.push(*last, *key, *ns));
+        for (last, key, received_ns) in &replayed.keys {
+            dedup.insert(*key, *received_ns);
+            unsealed.push(*last, *key, *received_ns);
+        }
         let memory = replayed
             .batches
             .into_iter()

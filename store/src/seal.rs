@@ -42,6 +42,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 break;
             }
         }
+        // Detection may have moved on since the last seal.
+        shared.trim_log().await;
         retention.run(&shared).await;
         scrub.run(&shared).await;
         shared.gauge();

@@ -257,24 +257,15 @@ fn correlation_finding(
         kind: join(|n| &n.0),
         value: join(|n| &n.1),
     };
-    let who = named
-        .iter()
-        .map(|(k, v)| format!("{k} {v}"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let who: Vec<String> = named.iter().map(|(k, v)| format!("{k} {v}")).collect();
     let time_ns = batch.time().value(row);
     let span = i64::try_from(body.timespan_secs).unwrap_or(0) * 1_000_000_000;
     let count = body.aggregated_value;
-    let what = match body.correlation_type.as_str() {
-        "event_count" => format!("{count} events"),
-        "value_count" => format!("{count} different values"),
-        "temporal" | "temporal_ordered" => "all its steps".to_owned(),
-        other => format!("{} {count}", other.trim_start_matches("value_")),
-    };
+    let what = what_happened(body.correlation_type.as_str(), count);
     let by = if who.is_empty() {
         String::new()
     } else {
-        format!(" by {who}")
+        format!(" by {}", who.join(", "))
     };
     let summary = format!(
         "{}: {what} within {}{by}",
@@ -307,6 +298,16 @@ fn correlation_finding(
             weight
         },
     })
+}
+
+/// The measured part of a correlation's sentence.
+fn what_happened(correlation_type: &str, count: f64) -> String {
+    match correlation_type {
+        "event_count" => format!("{count} events"),
+        "value_count" => format!("{count} different values"),
+        "temporal" | "temporal_ordered" => "all its steps".to_owned(),
+        other => format!("{} {count}", other.trim_start_matches("value_")),
+    }
 }
 
 /// `10 min`, `90 s`, `1 h`.

@@ -11,7 +11,8 @@
 //! - a **name**: the path without escapes, which is what people query. Several columns can
 //!   share a name: a query on the name looks at all of them;
 //! - an **origin**: the event's own, mapped (added by a mapping), inner (a member of objects
-//!   inside arrays or of a repeated key, derived for searching only) or meta (ours: `_source`, ...).
+//!   inside arrays or of a repeated key, derived for searching only) or meta (ours, such as
+//!   `_source`).
 
 mod build;
 mod column;

@@ -51,7 +51,8 @@ impl Meta {
         if position == 0 && snapshot.is_none() {
             return Ok(None);
         }
-        let (snapshot_seq, snapshot) = snapshot.unwrap_or_default();
+        let (snapshot_seq, packed) = snapshot.unwrap_or_default();
+        let snapshot = unpack(&packed)?;
         Ok(Some(DetectionState {
             position,
             snapshot_seq: from_db(snapshot_seq),
@@ -83,7 +84,7 @@ impl Meta {
                        state = excluded.state";
             sqlx::query(sql)
                 .bind(to_db(*seq))
-                .bind(state)
+                .bind(lz4_flex::compress_prepend_size(state))
                 .execute(&mut *tx)
                 .await?;
         }
@@ -93,6 +94,23 @@ impl Meta {
             self.outbox_wake.notify_one();
         }
         Ok(())
+    }
+}
+
+/// Largest state that is read back, bytes: far above what the engine's own limits allow.
+const MAX_STATE_BYTES: usize = 1 << 30;
+
+/// States are mostly empty filters and pack to a small part of their size.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, MetaError> {
+    let corrupt = || MetaError::Corrupt("the detection state cannot be unpacked".into());
+    if packed.is_empty() {
+        return Ok(Vec::new());
+    }
+    match lz4_flex::block::uncompressed_size(packed) {
+        Ok((bytes, _)) if bytes <= MAX_STATE_BYTES => {
+            lz4_flex::decompress_size_prepended(packed).map_err(|_| corrupt())
+        }
+        _ => Err(corrupt()),
     }
 }
 

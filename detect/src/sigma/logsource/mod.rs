@@ -10,7 +10,8 @@
 //! - A category that no known log source has (`category: checkout`) is the user's own word: without
 //!   a product such a rule sees everything, and its selection decides.
 //! - A product that no known log source has (`product: acme`), or a service without a product, is
-//!   claimed by events that say so themselves, in `event.module`, `event.dataset`, `event.provider`, `observer.product`,
+//!   claimed by events that say so themselves, in `event.module`, `event.dataset`,
+//!   `event.provider`, `observer.product`,
 //!   `observer.vendor`, `service.type` or `service.name`.
 //!
 //! An event that no signature recognises is an application's own log: it can claim the categories
