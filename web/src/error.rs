@@ -171,7 +171,8 @@ impl From<StoreError> for ApiError {
         let code = e.code();
         match e {
             StoreError::Query(e) => e.into(),
-            StoreError::QueryLimit(_) | StoreError::InvalidRequest(_) | StoreError::Sql(_) => {
+            StoreError::QueryLimit(_) => Self::new(S::UNPROCESSABLE_ENTITY, code, e.to_string()),
+            StoreError::InvalidRequest(_) | StoreError::Sql(_) => {
                 Self::new(S::BAD_REQUEST, code, e.to_string())
             }
             StoreError::InvalidCursor => Self::new(S::BAD_REQUEST, code, e.to_string()),

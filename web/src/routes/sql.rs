@@ -61,7 +61,8 @@ pub struct SqlColumn {
 /// Runs a query. With `Accept: application/vnd.apache.arrow.stream` the answer is an Arrow stream.
 #[utoipa::path(post, path = "/api/v1/sql", tag = "events", request_body = SqlRequest, responses(
     (status = 200, description = "Rows", body = SqlAnswer),
-    (status = 400, description = "sql_error, query_limit", body = Problem),
+    (status = 400, description = "sql_error", body = Problem),
+    (status = 422, description = "query_limit", body = Problem),
 ))]
 pub async fn sql(
     State(state): State<AppState>,
