@@ -13,7 +13,8 @@ def main():
     with Server(env={"WATCHFIRE_WEBHOOK_ALLOW": "127.0.0.0/8"}) as server:
         env = {**os.environ, "WATCHFIRE_TOKEN": TOKEN,
                "WATCHFIRE_URL": f"http://127.0.0.1:{server.port}"}
-        sys.exit(subprocess.run(["node", sys.argv[1]], env=env, timeout=600).returncode)
+        run = subprocess.run(["node", sys.argv[1]], env=env, timeout=600)
+    sys.exit(run.returncode)
 
 
 if __name__ == "__main__":
