@@ -9,7 +9,7 @@
 //! nothing. Every channel has a task of its own while it has something to send, one request at
 //! a time, so that a slow receiver delays nobody else.
 //!
-//! One file a format; [`webhook`] is Standard Webhooks 1.0.
+//! One file a format; `webhook` is Standard Webhooks 1.0.
 
 mod message;
 mod schedule;
