@@ -242,7 +242,7 @@ fn status(progress: Option<&Progress>) -> serde_json::Map<String, serde_json::Va
     let mut sections = serde_json::Map::new();
     if let Some(progress) = progress {
         let position = progress.position.load(Ordering::Acquire);
-        sections.insert("detect_position".into(), position.into());
+        sections.insert("readers".into(), serde_json::json!({ "detect": position }));
         let detection = serde_json::json!({
             "position": position,
             "alerts": progress.alerts.load(Ordering::Relaxed),
