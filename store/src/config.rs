@@ -21,6 +21,8 @@ pub struct StoreConfig {
     /// Free bytes of the volume below which commits are refused; by default the greater of 5 %
     /// and 1 GiB.
     pub disk_reserve_bytes: Option<u64>,
+    /// Pause between two merges of small segments.
+    pub compact_interval: Duration,
     /// Size at which a log file is closed and the next one begun.
     pub log_file_bytes: u64,
 }
@@ -36,6 +38,7 @@ impl StoreConfig {
             retention: Duration::from_secs(90 * 86_400),
             retention_bytes: None,
             disk_reserve_bytes: None,
+            compact_interval: Duration::from_secs(30),
             log_file_bytes: 8 << 20,
         }
     }

@@ -15,6 +15,7 @@
 //! It knows nothing of HTTP, of rules or of detectors.
 
 mod commit;
+mod compact;
 mod config;
 mod error;
 mod export;
@@ -26,6 +27,7 @@ mod open;
 mod pushdown;
 mod query;
 mod retention;
+mod rewrite;
 mod scrub;
 mod seal;
 mod search;
@@ -35,6 +37,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod verify;
 
 pub use config::StoreConfig;
@@ -75,19 +78,18 @@ pub struct SqlRows {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    sealing: Arc<Sealing>,
+    tasks: Arc<Tasks>,
 }
 
-/// Ends the sealing task with the last handle of the store.
-struct Sealing {
+/// Ends the background tasks with the last handle of the store.
+struct Tasks {
     shared: Arc<Shared>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    running: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Drop for Sealing {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.shared.draining.store(true, Ordering::Release);
-        self.shared.wake.notify_one();
+        self.shared.drain();
     }
 }
 
@@ -99,14 +101,17 @@ impl Store {
     /// When the folder is locked, cannot be read or written, or holds damage beyond a segment.
     pub async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Store, StoreError> {
         let shared = Arc::new(open::open(config, rebuild).await?);
-        let task = tokio::spawn(seal::run(shared.clone()));
-        let sealing = Sealing {
+        let running = vec![
+            tokio::spawn(seal::run(shared.clone())),
+            tokio::spawn(upkeep::run(shared.clone())),
+        ];
+        let tasks = Tasks {
             shared: shared.clone(),
-            task: Mutex::new(Some(task)),
+            running: Mutex::new(running),
         };
         Ok(Store {
             shared,
-            sealing: Arc::new(sealing),
+            tasks: Arc::new(tasks),
         })
     }
 
@@ -269,16 +274,15 @@ impl Store {
         self.shared.status()
     }
 
-    /// Stops taking events, lets a seal under way finish, releases the folder. What is not in a
+    /// Stops taking events, lets a seal or a rewrite under way finish, releases the folder. What is not in a
     /// segment is in the log and comes back at the next start.
     pub async fn close(self) {
-        self.shared.draining.store(true, Ordering::Release);
-        self.shared.wake.notify_one();
-        let task = lock(&self.sealing.task).take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the sealing task failed");
+        self.shared.drain();
+        let running = std::mem::take(&mut *lock(&self.tasks.running));
+        for task in running {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task of the store failed");
+            }
         }
         self.shared.meta.close().await;
         drop(lock(&self.shared.lock).take());

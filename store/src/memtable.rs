@@ -123,6 +123,12 @@ impl View {
         Some(batches)
     }
 
+    /// Are all these segments here?
+    pub fn holds(&self, ids: &[String]) -> bool {
+        let is_here = |id: &String| self.segments.iter().any(|s| s.info.id == *id);
+        ids.iter().all(is_here)
+    }
+
     /// A run of small batches to merge: where it starts and how many.
     pub fn small_run(&self) -> Option<(usize, usize)> {
         let mut start = 0;
@@ -203,12 +209,22 @@ impl CurrentView {
 
     /// Takes segments out.
     pub fn remove(&self, ids: &[String]) -> Segments {
+        self.swap(ids, None)
+    }
+
+    /// Puts a segment, or nothing, in the place of others.
+    pub fn swap(&self, ids: &[String], with: Option<Arc<Segment>>) -> Segments {
         self.change(|view| {
             let (gone, kept) = view
                 .segments
                 .drain(..)
                 .partition(|s: &Arc<Segment>| ids.contains(&s.info.id));
             view.segments = kept;
+            if let Some(new) = with {
+                let first = |s: &Arc<Segment>| s.info.first_seq < new.info.first_seq;
+                let place = view.segments.partition_point(first);
+                view.segments.insert(place, new);
+            }
             gone
         })
     }

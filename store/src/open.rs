@@ -89,6 +89,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             damaged: damaged.into(),
             seals: Semaphore::new(1),
             wake: Notify::new(),
+            upkeep_wake: Notify::new(),
             queries: Arc::new(Semaphore::new(QUERIES)),
             lock: Some(lock).into(),
             config,

@@ -36,6 +36,7 @@ impl Retention {
             tracing::warn!("the clock jumped forward; retention waits for the next check");
             return;
         }
+        let _one_at_a_time = shared.seals.acquire().await;
         let expired = expired(
             &shared.view.get(),
             now,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::seal::blocking;
+use crate::segment::Segment;
 use crate::shared::{Shared, lock};
 use crate::{DamagedSegment, StoreError};
 
@@ -38,22 +39,24 @@ impl Scrub {
         self.read.insert(segment.info.id.clone());
         let damaged = blocking(move || Ok(segment.verify().err().map(|e| (segment, e)))).await;
         if let Ok(Some((segment, error))) = damaged {
-            quarantine(shared, &segment.info.id, segment.info.rows, &error);
+            quarantine(shared, &segment, &error).await;
         }
     }
 }
 
 /// Takes a damaged segment out of every answer. Its folder and its place in the manifest stay,
 /// for a person to repair.
-fn quarantine(shared: &Shared, id: &str, rows: u64, error: &StoreError) {
-    if shared.view.remove(&[id.to_owned()]).is_empty() {
+pub(crate) async fn quarantine(shared: &Shared, segment: &Segment, error: &StoreError) {
+    let (id, rows) = (&segment.info.id, segment.info.rows);
+    let _one_at_a_time = shared.seals.acquire().await;
+    if shared.view.remove(std::slice::from_ref(id)).is_empty() {
         return;
     }
     tracing::error!(segment = %id, rows, %error, "damaged segment");
     metrics::counter!("watchfire_store_damaged_events_total").increment(rows);
     let reason = error.to_string();
     lock(&shared.damaged).push(DamagedSegment {
-        id: id.to_owned(),
+        id: id.clone(),
         rows,
         reason,
     });

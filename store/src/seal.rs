@@ -15,7 +15,7 @@ use crate::memtable::MemoryBatch;
 use crate::meta::SegmentRow;
 use crate::retention::Retention;
 use crate::scrub::Scrub;
-use crate::segment::{Segment, SegmentInfo, write_segment};
+use crate::segment::{Segment, SegmentInfo, segment_id, write_segment};
 use crate::shared::{Shared, lock, now_ns};
 
 /// Between two looks at the age of rows, at small batches and at retention.
@@ -94,7 +94,7 @@ async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
         drop(oldest);
         let seqs = || batch.first_seq().zip(batch.last_seq());
         let (first, last) = seqs().ok_or_else(|| StoreError::Internal("an empty seal".into()))?;
-        let id = format!("{first:016}-{last:016}");
+        let id = segment_id(first, last, 0);
         let info = write_segment(&parent, &id, &batch, now_ns())?;
         Segment::open(&parent.join(&info.id)).map(Arc::new)
     })
@@ -125,7 +125,7 @@ fn concat(batches: &[Arc<MemoryBatch>]) -> Result<EventBatch, StoreError> {
     )?)
 }
 
-fn manifest_row(info: &SegmentInfo) -> SegmentRow {
+pub(crate) fn manifest_row(info: &SegmentInfo) -> SegmentRow {
     SegmentRow {
         id: info.id.clone(),
         first_seq: info.first_seq,

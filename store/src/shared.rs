@@ -53,10 +53,12 @@ pub(crate) struct Shared {
     /// Acknowledged rows that the damaged log could not give back.
     pub log_lost_rows: u64,
     pub damaged: Mutex<Vec<DamagedSegment>>,
-    /// One place, for whoever takes rows out of memory or merges them there.
+    /// One place, for whoever changes the rows in memory other than by adding, or the segments.
     pub seals: Semaphore,
     /// Wakes the sealing task.
     pub wake: Notify,
+    /// Wakes the task that rewrites segments.
+    pub upkeep_wake: Notify,
     pub queries: Arc<Semaphore>,
     pub lock: Mutex<Option<LockFile>>,
 }
@@ -103,6 +105,13 @@ impl Shared {
         if self.read.fetch_max(seq, Ordering::AcqRel) < seq {
             self.view.forget_passed(seq);
         }
+    }
+
+    /// Takes no more commits and ends the background tasks.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake.notify_one();
+        self.upkeep_wake.notify_one();
     }
 
     /// Tells the current head to everybody who follows it.

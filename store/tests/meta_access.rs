@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use watchfire_store::meta::{
-    AuditEntry, Meta, MetaError, NewSession, NewToken, Role, Scope, SegmentRow,
+    AuditEntry, Meta, MetaError, NewSession, NewToken, RewriteCause, Role, Scope, SegmentRow,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -324,9 +324,13 @@ async fn sealing_moves_segment_position_and_keys_together() {
         "forgotten after a day"
     );
     let merged = segment("ab", 1, 20);
-    meta.replace_segments(&["a".into(), "b".into()], &merged)
-        .await
-        .unwrap();
+    meta.replace_segments(
+        &["a".into(), "b".into()],
+        Some(&merged),
+        &RewriteCause::Compaction,
+    )
+    .await
+    .unwrap();
     let gone = meta
         .remove_segments(&["ab".into(), "nope".into()], "retention")
         .await;

@@ -43,6 +43,20 @@ pub struct SegmentRow {
     pub created_ns: i64,
 }
 
+/// Why segments are rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RewriteCause {
+    /// To have fewer of them; every row stays.
+    Compaction,
+    /// Rows that a retention class keeps for a shorter time have become too old.
+    Retention {
+        /// The query of the class.
+        query: String,
+        /// Rows left out.
+        events: u64,
+    },
+}
+
 impl Meta {
     /// All segments by rising sequence number.
     ///
@@ -116,20 +130,37 @@ impl Meta {
         Ok(())
     }
 
-    /// Puts `merged` in the place of the segments `ids`, all or nothing.
+    /// Puts the segment `with`, or nothing, in the place of the segments `ids`, all or nothing.
+    /// What leaves rows out is written to the audit trail.
     ///
     /// # Errors
     /// [`MetaError`]; then nothing has changed.
     pub async fn replace_segments(
         &self,
         ids: &[String],
-        merged: &SegmentRow,
+        with: Option<&SegmentRow>,
+        cause: &RewriteCause,
     ) -> Result<(), MetaError> {
         let mut tx = self.writer.begin().await?;
         for id in ids {
             delete(&mut tx, id).await?;
         }
-        insert(&mut tx, merged).await?;
+        if let Some(new) = with {
+            insert(&mut tx, new).await?;
+        }
+        if let RewriteCause::Retention { query, events } = cause {
+            let entry = AuditEntry {
+                who: "system".into(),
+                what: "segments.rewrite".into(),
+                object: format!("{} segments", ids.len()),
+                from_addr: None,
+                detail: serde_json::json!({
+                    "reason": "retention_class", "query": query, "events": events,
+                    "segments": ids,
+                }),
+            };
+            audit::append(&mut tx, self.now_ns(), &entry).await?;
+        }
         tx.commit().await?;
         Ok(())
     }

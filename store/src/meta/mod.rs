@@ -36,7 +36,7 @@ pub use alerts::{AlertCounts, AlertFilter, AlertPage, AlertRow, CloseReason};
 pub use audit::{AuditEntry, AuditHead, AuditReport, AuditRow};
 pub use channels::{Channel, ChannelChange, NewChannel};
 pub use detection::{DetectionCommit, DetectionState};
-pub use manifest::SegmentRow;
+pub use manifest::{RewriteCause, SegmentRow};
 pub use outbox::{
     Attempt, AttemptRow, Delivery, DeliveryPage, DeliveryState, DueDelivery, Outcome,
 };

@@ -1,7 +1,7 @@
 //! Segments: folders of sealed events, written once and never changed.
 //!
 //! ```text
-//! segments/<first seq>-<last seq>/
+//! segments/<first seq>-<last seq>[-<generation>]/
 //!   events.parquet   the rows, sorted by (event time, sequence number)
 //!   index/           tantivy, row number = document, a field for each text column
 //!   segment.json     what is inside, with checksums of all files and of itself
@@ -150,6 +150,12 @@ impl Segment {
             .try_for_each(|file| file.check_content(&self.dir))
     }
 
+    /// How many times its rows were rewritten, see [`segment_id`].
+    pub fn generation(&self) -> u64 {
+        let last = self.info.id.split('-').nth(2);
+        last.and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
     /// Lets the folder go once nobody reads it any more.
     pub fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
@@ -164,6 +170,15 @@ impl Drop for Segment {
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             tracing::warn!(segment = %self.info.id, %error, "cannot delete the segment's folder");
         }
+    }
+}
+
+/// The name of a segment with these first and last sequence numbers. What is written from other
+/// segments is a generation above them, so that no name is used twice.
+pub(crate) fn segment_id(first: u64, last: u64, generation: u64) -> String {
+    match generation {
+        0 => format!("{first:016}-{last:016}"),
+        _ => format!("{first:016}-{last:016}-{generation}"),
     }
 }
 

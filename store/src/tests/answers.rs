@@ -26,7 +26,7 @@ async fn page(
 }
 
 /// Compares every kind of answer with the naive scan.
-async fn check(bed: &Bed, text: &str, range: TimeRange, stage: &str) {
+pub(super) async fn check(bed: &Bed, text: &str, range: TimeRange, stage: &str) {
     let query = Query::parse(text).unwrap();
     let expected = bed.naive(&query, &range);
     let context = format!("{stage}: {text} in {range:?}");

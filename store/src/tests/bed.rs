@@ -1,6 +1,7 @@
 //! A store in a temporary folder, and the naive scan it must agree with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// A store that seals only when told to, by [`Bed::seal`].
+    /// A store that seals only when told to, by [`Bed::seal`], and never merges by itself.
     pub async fn new() -> Bed {
         Self::with(|_| {}).await
     }
@@ -69,6 +70,7 @@ impl Bed {
         let dir = TempDir::new().unwrap();
         let mut config = StoreConfig::new(dir.path());
         config.disk_reserve_bytes = Some(0);
+        config.compact_interval = Duration::from_secs(86_400);
         change(&mut config);
         let store = Store::open(config.clone(), rebuild()).await.unwrap();
         Bed {
@@ -100,6 +102,21 @@ impl Bed {
     /// Makes one segment of all rows in memory.
     pub async fn seal(&self) {
         crate::seal::seal_all(&self.store.shared).await.unwrap();
+    }
+
+    /// A store on a copy of the folder as it is now: what a crash at this moment would leave.
+    pub async fn crashed(&self) -> Bed {
+        let dir = TempDir::new().unwrap();
+        copy(self.dir.path(), dir.path());
+        let mut config = self.config.clone();
+        config.data_dir = dir.path().to_owned();
+        let store = Store::open(config.clone(), rebuild()).await.unwrap();
+        Bed {
+            dir,
+            store,
+            config,
+            all: self.all.clone(),
+        }
     }
 
     /// Closes and opens again.
@@ -160,6 +177,19 @@ impl Bed {
         lines
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

@@ -4,4 +4,5 @@
 mod answers;
 mod bed;
 mod life;
+mod rewriting;
 mod tables;
