@@ -39,7 +39,7 @@ impl Reading {
         mut take: impl FnMut(EventBatch) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         for source in sources(&self.view, &self.range) {
-            let rows = matching(&source, &self.query, &self.range, cache)?;
+            let rows = matching(&source, &self.query, &self.range, &self.view.hidden, cache)?;
             if rows != Rows::None && !self.read(&source, &rows, &mut take)? {
                 return Ok(());
             }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::compute::{max, min};
 use watchfire_event::{EventBatch, TimeRange};
 
+use crate::search::Hidden;
 use crate::segment::{Segment, Segments};
 
 /// Batches smaller than this are worth merging: each costs a query its own pass.
@@ -57,6 +58,8 @@ pub(crate) struct View {
     /// Rows that are in segments and that detection has still to read: from here it need not
     /// parse them again out of the log. By rising sequence number, before `memory`.
     pub passed: Vec<Arc<MemoryBatch>>,
+    /// Rows of memory and segments that no answer may hold.
+    pub hidden: Arc<[Hidden]>,
 }
 
 impl View {

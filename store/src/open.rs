@@ -66,6 +66,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             memory: memory.collect(),
             segments,
             passed: Vec::new(),
+            hidden: Arc::default(),
         };
         let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
             .map_err(StoreError::io("asking for free disk space"))?;

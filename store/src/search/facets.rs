@@ -38,7 +38,7 @@ pub(crate) fn facets(
     }
     let sources = sources(view, range);
     let counted = job.on_threads(&sources, |source| {
-        let rows = matching(source, query, range, cache)?;
+        let rows = matching(source, query, range, &view.hidden, cache)?;
         let mut all: Vec<Counts> = fields.iter().map(|_| Counts::default()).collect();
         if rows == Rows::None {
             return Ok(all);

@@ -90,7 +90,7 @@ pub(crate) fn histogram(
     };
     let scale = Scale::new(from_ns, to_ns, buckets);
     let counted = job.on_threads(&sources, |source| {
-        let rows = matching(source, query, range, cache)?;
+        let rows = matching(source, query, range, &view.hidden, cache)?;
         if rows == Rows::None {
             return Ok(Counts::default());
         }

@@ -8,6 +8,7 @@ use arrow::compute::take;
 use watchfire_event::{Column, EventBatch, Query, TimeRange};
 
 use super::cache::MatchCache;
+use super::hidden::{Hidden, subtract};
 use super::plan::Plan;
 use crate::StoreError;
 use crate::memtable::{MemoryBatch, View};
@@ -33,6 +34,14 @@ impl Source {
         match self {
             Source::Memory(memory) => (memory.min_time_ns, memory.max_time_ns),
             Source::Segment(segment) => (segment.info.min_time_ns, segment.info.max_time_ns),
+        }
+    }
+
+    /// First and last sequence number; none without rows.
+    pub fn seqs(&self) -> Option<(u64, u64)> {
+        match self {
+            Source::Memory(memory) => memory.batch.first_seq().zip(memory.batch.last_seq()),
+            Source::Segment(segment) => Some((segment.info.first_seq, segment.info.last_seq)),
         }
     }
 
@@ -62,8 +71,20 @@ pub(crate) fn sources(view: &View, range: &TimeRange) -> Vec<Source> {
         .collect()
 }
 
-/// The rows of a source that match and lie in the range.
+/// The rows of a source that match, lie in the range and are not hidden.
 pub(crate) fn matching(
+    source: &Source,
+    query: &Query,
+    range: &TimeRange,
+    hidden: &[Hidden],
+    cache: &MatchCache,
+) -> Result<Rows, StoreError> {
+    let rows = of_all(source, query, range, cache)?;
+    subtract(source, rows, hidden, cache)
+}
+
+/// As [`matching`], of all rows.
+pub(super) fn of_all(
     source: &Source,
     query: &Query,
     range: &TimeRange,

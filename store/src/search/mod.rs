@@ -4,6 +4,7 @@ mod cache;
 mod cursor;
 mod facets;
 mod fields;
+mod hidden;
 mod histogram;
 mod job;
 mod matching;
@@ -21,6 +22,7 @@ pub use request::{
 pub(crate) use cache::MatchCache;
 pub(crate) use facets::facets;
 pub(crate) use fields::fields;
+pub(crate) use hidden::Hidden;
 pub(crate) use histogram::histogram;
 pub(crate) use job::Job;
 pub(crate) use matching::{Source, matching, sources};

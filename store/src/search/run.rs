@@ -52,7 +52,7 @@ pub(crate) fn search(
             break;
         }
         let found = job.on_threads(some, |source| {
-            let rows = matching(source, &request.query, &request.range, cache)?;
+            let rows = matching(source, &request.query, &request.range, &view.hidden, cache)?;
             let first = first_rows(source, &rows, request)?;
             Ok((rows.count(source.rows()), first))
         })?;
