@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde::Deserialize;
+use watchfire_store::vault::MasterKey;
 
 /// What can be written in the configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,6 +20,7 @@ struct File {
     detect: DetectFile,
     retention: RetentionFile,
     webhooks: WebhookFile,
+    encryption: EncryptionFile,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,6 +56,12 @@ struct RetentionFile {
 #[serde(deny_unknown_fields, default)]
 struct WebhookFile {
     allow: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EncryptionFile {
+    key_file: Option<PathBuf>,
 }
 
 /// What the command line says; it wins over the file and the environment.
@@ -92,6 +100,8 @@ pub struct Config {
     pub webhook_allow: Vec<IpNet>,
     /// An admin API token for automation, from `WATCHFIRE_ADMIN_TOKEN`.
     pub admin_token: Option<String>,
+    /// Encrypts the data folder, from `WATCHFIRE_MASTER_KEY` or a file.
+    pub master_key: Option<MasterKey>,
 }
 
 /// Shortest admin token that is taken from the environment, characters.
@@ -134,6 +144,7 @@ impl Config {
             admin_token: std::env::var("WATCHFIRE_ADMIN_TOKEN")
                 .ok()
                 .filter(|t| !t.is_empty()),
+            master_key: master_key(file.encryption.key_file.as_deref())?,
         };
         config.validate(overrides.insecure)?;
         Ok(config)
@@ -164,6 +175,20 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The master key of an encrypted data folder: out of the environment, else out of `file`.
+///
+/// # Errors
+/// When what is there is no key, or others may read it.
+pub fn master_key(file: Option<&Path>) -> Result<Option<MasterKey>> {
+    const NAME: &str = "WATCHFIRE_MASTER_KEY";
+    let text = std::env::var(NAME).ok().filter(|text| !text.is_empty());
+    Ok(match (text, file) {
+        (Some(text), _) => Some(MasterKey::parse(&text, NAME)?),
+        (None, Some(path)) => Some(MasterKey::from_file(path)?),
+        (None, None) => None,
+    })
 }
 
 fn read_file(path: &Path) -> Result<File> {
@@ -229,6 +254,7 @@ mod tests {
             ("[retention]\ndays = 0", "retention.days"),
             ("rules = [\"/does/not/exist\"]", "/does/not/exist"),
             ("[webhooks]\nallow = [\"loopback\"]", "allow"),
+            ("[encryption]\nkey_file = \"/does/not/exist\"", "/does/not/exist"),
         ];
         for (text, part) in cases {
             let error = format!("{:#}", load(text, |_| {}).unwrap_err());

@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod demo;
 mod detect;
+mod key;
 mod output;
 mod rules;
 mod search;
@@ -58,6 +59,9 @@ enum Command {
     Channel(channel::ChannelCommand),
     /// Check the log, segments and metadata of a data folder that no server uses
     Verify(verify::VerifyArgs),
+    /// Make and exchange the master key of an encrypted data folder
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Work with the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -110,6 +114,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Channel(command) => channel::run(command),
         Command::Verify(args) => verify::run(&args),
+        Command::Key(command) => key::run(&command),
         Command::Config(command) => config::run(&command),
     };
     match result {

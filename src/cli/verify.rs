@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::key::KeyArgs;
 use super::output;
 
 /// What `verify` can be told.
@@ -14,11 +15,14 @@ pub struct VerifyArgs {
     /// The data folder
     #[arg(long, env = "WATCHFIRE_DATA", default_value = "watchfire-data")]
     data: PathBuf,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
+    let key = args.key.load()?;
     let report = super::block_on(async {
-        watchfire_store::verify(&args.data)
+        watchfire_store::verify(&args.data, key.as_ref())
             .await
             .with_context(|| format!("cannot verify {}", args.data.display()))
     })?;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::vault::MasterKey;
+
 /// Settings of the store.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -25,6 +27,8 @@ pub struct StoreConfig {
     pub compact_interval: Duration,
     /// Size at which a log file is closed and the next one begun.
     pub log_file_bytes: u64,
+    /// Encrypts what is written; needed for a folder that was begun with one.
+    pub master_key: Option<MasterKey>,
 }
 
 impl StoreConfig {
@@ -40,6 +44,7 @@ impl StoreConfig {
             disk_reserve_bytes: None,
             compact_interval: Duration::from_secs(30),
             log_file_bytes: 8 << 20,
+            master_key: None,
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// Stored bytes are not what was written.
     #[error("damaged data: {0}")]
     Corrupt(String),
+    /// The keys of an encrypted folder cannot be used.
+    #[error("{0}")]
+    Vault(#[from] crate::vault::VaultError),
     /// The log failed.
     #[error("log: {0}")]
     Log(String),
@@ -57,6 +60,7 @@ impl StoreError {
             StoreError::Locked(_) => "locked",
             StoreError::Io { .. } => "io",
             StoreError::Corrupt(_) => "corrupt",
+            StoreError::Vault(error) => error.code(),
             StoreError::Log(_) => "log",
             StoreError::Meta(_) => "meta",
             StoreError::Query(_) => "invalid_query",

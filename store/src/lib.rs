@@ -38,6 +38,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+pub mod vault;
 mod verify;
 
 pub use config::StoreConfig;

@@ -19,6 +19,7 @@ use crate::meta::{Meta, SegmentRow};
 use crate::search::MatchCache;
 use crate::segment::{Segment, Segments};
 use crate::shared::{QUERIES, Shared, TAIL_BATCHES, UnsealedKeys, now_ns, segments_dir};
+use crate::vault::Vault;
 use crate::{DamagedSegment, Rebuild, StoreConfig, StoreError};
 
 /// How long to wait for another holder of the folder, such as a process that is stopping.
@@ -35,7 +36,8 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
     let dir = config.data_dir.clone();
     make_private(&segments_dir(&dir))?;
     let lock = acquire(&dir.join("lock")).await?;
-    let meta = Meta::open(&dir).await?;
+    let vault = Vault::open_or_create(&dir, config.master_key.as_ref())?;
+    let meta = Meta::open(&dir).await?.with_vault(vault.clone());
     let rows = meta.segments().await?;
     let position = meta.store_position().await?;
     let detection = meta.load_detection().await?.map_or(0, |d| d.position);
@@ -43,13 +45,13 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
         .recent_keys(now_ns().saturating_sub(KEY_AGE_NS))
         .await?;
     let blocking = move || {
-        let (segments, damaged) = open_segments(&dir, &rows)?;
+        let (segments, damaged) = open_segments(&dir, &rows, &vault)?;
         let floor_seq = position.max(detection);
         let log_config = LogConfig {
             file_bytes: config.log_file_bytes,
             floor_seq,
         };
-        let (log, recovered) = Log::open(&dir.join("log"), log_config)?;
+        let (log, recovered) = Log::open(&dir.join("log"), log_config, &vault)?;
         let log_lost_rows = tell_recovery(&recovered, position);
         let replayed = replay(&log, position, &rebuild)?;
         let mut dedup = Dedup::load(keys);
@@ -71,7 +73,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
         let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
             .map_err(StoreError::io("asking for free disk space"))?;
         Ok(Shared {
-            dead: DeadLetters::open(&dir.join("dead-letters"), DEAD_LETTER_BYTES)?,
+            dead: DeadLetters::open(&dir.join("dead-letters"), DEAD_LETTER_BYTES, &vault)?,
             reserve,
             view: CurrentView::new(view),
             cache: MatchCache::default(),
@@ -95,6 +97,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             lock: Some(lock).into(),
             config,
             rebuild,
+            vault,
             meta,
             log,
         })
@@ -133,6 +136,7 @@ async fn acquire(path: &Path) -> Result<LockFile, StoreError> {
 fn open_segments(
     data_dir: &Path,
     rows: &[SegmentRow],
+    vault: &Vault,
 ) -> Result<(Segments, Vec<DamagedSegment>), StoreError> {
     let dir = segments_dir(data_dir);
     let listed: HashSet<&str> = rows.iter().map(|r| r.id.as_str()).collect();
@@ -147,7 +151,7 @@ fn open_segments(
     }
     let (mut segments, mut damaged) = (Vec::new(), Vec::new());
     for row in rows {
-        match Segment::open(&dir.join(&row.id)).and_then(|s| check(s, row)) {
+        match Segment::open(&dir.join(&row.id), vault).and_then(|s| check(s, row)) {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(error) => {
                 tracing::error!(segment = %row.id, rows = row.rows, %error, "damaged segment");

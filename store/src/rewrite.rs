@@ -102,6 +102,9 @@ fn write(
     parent: &Path,
     inputs: &[(Arc<Segment>, Rows)],
 ) -> Result<Option<Arc<Segment>>, StoreError> {
+    let Some(vault) = inputs.first().map(|(segment, _)| &segment.vault) else {
+        return Ok(None);
+    };
     let mut batches = Vec::with_capacity(inputs.len());
     let mut generation = 0;
     for (segment, left_out) in inputs {
@@ -125,6 +128,6 @@ fn write(
         return Ok(None);
     };
     let id = segment_id(*first, *last, generation);
-    let info = write_segment(parent, &id, &batch, now_ns())?;
-    Segment::open(&parent.join(&info.id)).map(|segment| Some(Arc::new(segment)))
+    let info = write_segment(parent, vault, &id, &batch, now_ns())?;
+    Segment::open(&parent.join(&info.id), vault).map(|segment| Some(Arc::new(segment)))
 }

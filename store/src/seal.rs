@@ -88,15 +88,15 @@ async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
         return Ok(());
     }
     let count = oldest.len();
-    let parent = shared.segments_dir();
+    let (parent, vault) = (shared.segments_dir(), shared.vault.clone());
     let segment = blocking(move || {
         let batch = concat(&oldest)?;
         drop(oldest);
         let seqs = || batch.first_seq().zip(batch.last_seq());
         let (first, last) = seqs().ok_or_else(|| StoreError::Internal("an empty seal".into()))?;
         let id = segment_id(first, last, 0);
-        let info = write_segment(&parent, &id, &batch, now_ns())?;
-        Segment::open(&parent.join(&info.id)).map(Arc::new)
+        let info = write_segment(&parent, &vault, &id, &batch, now_ns())?;
+        Segment::open(&parent.join(&info.id), &vault).map(Arc::new)
     })
     .await?;
     let last = segment.info.last_seq;

@@ -16,6 +16,7 @@ use crate::log::{LockFile, Log};
 use crate::memtable::CurrentView;
 use crate::meta::Meta;
 use crate::search::MatchCache;
+use crate::vault::Vault;
 use crate::{DamagedSegment, Rebuild, StoreConfig};
 
 /// Queries that run at once; the rest wait.
@@ -27,6 +28,7 @@ pub(crate) const TAIL_BATCHES: usize = 256;
 pub(crate) struct Shared {
     pub config: StoreConfig,
     pub rebuild: Rebuild,
+    pub vault: Vault,
     pub meta: Meta,
     pub log: Log,
     pub dead: DeadLetters,

@@ -43,6 +43,8 @@ pub struct StoreStatus {
     pub oldest_received_ns: Option<i64>,
     /// Is the log unable to write until a restart?
     pub log_failed: bool,
+    /// Are events encrypted on disk?
+    pub encrypted: bool,
 }
 
 /// A segment that could not be opened.
@@ -101,6 +103,7 @@ impl Shared {
             },
             oldest_received_ns: oldest,
             log_failed: self.log_failed.load(Ordering::Acquire),
+            encrypted: self.vault.is_sealing(),
         }
     }
 }

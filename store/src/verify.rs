@@ -9,6 +9,7 @@ use crate::log::{self, LockFile};
 use crate::meta::{AuditReport, Meta};
 use crate::segment::Segment;
 use crate::shared::segments_dir;
+use crate::vault::{MasterKey, Vault};
 
 /// What [`verify`] found.
 #[derive(Debug, Serialize)]
@@ -35,14 +36,18 @@ pub struct VerifyReport {
 ///
 /// # Errors
 /// When the folder is in use or cannot be read at all.
-pub async fn verify(data_dir: &Path) -> Result<VerifyReport, StoreError> {
+pub async fn verify(
+    data_dir: &Path,
+    master_key: Option<&MasterKey>,
+) -> Result<VerifyReport, StoreError> {
     if !data_dir.join("meta.sqlite").exists() {
         return Err(StoreError::Internal(
             "there is no Watchfire data in this folder".into(),
         ));
     }
     let _lock = LockFile::acquire(&data_dir.join("lock"))?;
-    let meta = Meta::open(data_dir).await?;
+    let vault = Vault::open(data_dir, master_key)?;
+    let meta = Meta::open(data_dir).await?.with_vault(vault.clone());
     let rows = meta.segments().await?;
     let position = meta.store_position().await?;
     let dir = segments_dir(data_dir);
@@ -51,13 +56,13 @@ pub async fn verify(data_dir: &Path) -> Result<VerifyReport, StoreError> {
     let checked = tokio::task::spawn_blocking(move || {
         let (mut damaged, mut sound) = (Vec::new(), 0);
         for row in &listed {
-            let opened = Segment::open(&dir.join(&row.id));
+            let opened = Segment::open(&dir.join(&row.id), &vault);
             match opened.and_then(|segment| segment.verify()) {
                 Ok(()) => sound += row.rows,
                 Err(error) => damaged.push(format!("{}: {error}", row.id)),
             }
         }
-        Ok::<_, StoreError>((damaged, sound, log::verify(&log_dir)?))
+        Ok::<_, StoreError>((damaged, sound, log::verify(&log_dir, &vault)?))
     });
     let (damaged, segment_rows, log) = checked
         .await

@@ -4,6 +4,8 @@
 //! letter that is valid UTF-8 is kept as `text`, any other as `base64`. When the files together
 //! are over the limit the oldest is deleted: the newest letters are kept.
 //!
+//! In an encrypted folder a line is one letter encrypted, in base64.
+//!
 //! Letters are in the system's hands before the request is answered, so they survive the death of
 //! the process. They are synced when a file is full, not one by one: a sender of garbage must not
 //! cost the others an `fdatasync` each.
@@ -22,6 +24,7 @@ use watchfire_event::DeadLetter;
 
 use super::disk_file::create_private_dir;
 use super::error::LogError;
+use crate::vault::{SmallSeal, Vault};
 
 /// The store is split into so many files.
 const FILES: u64 = 8;
@@ -59,10 +62,10 @@ struct Line {
 }
 
 /// The store. All methods block on the disk; share it by `Arc`.
-#[derive(Debug)]
 pub struct DeadLetters {
     dir: PathBuf,
     file_bytes: u64,
+    seal: Option<SmallSeal>,
     state: Mutex<State>,
 }
 
@@ -78,7 +81,9 @@ impl DeadLetters {
     ///
     /// # Errors
     /// [`LogError::Io`] when the folder or its newest file cannot be used.
-    pub fn open(dir: &Path, limit_bytes: u64) -> Result<DeadLetters, LogError> {
+    pub fn open(dir: &Path, limit_bytes: u64, vault: &Vault) -> Result<DeadLetters, LogError> {
+        let seal = vault.small("watchfire dead letters", b"");
+        let seal = seal.map_err(LogError::io("make a key for", dir))?;
         create_private_dir(dir).map_err(LogError::io("create", dir))?;
         let mut files = list_files(dir).map_err(LogError::io("list", dir))?;
         if files.is_empty() {
@@ -96,6 +101,7 @@ impl DeadLetters {
         Ok(DeadLetters {
             dir: dir.to_owned(),
             file_bytes,
+            seal,
             state,
         })
     }
@@ -107,7 +113,8 @@ impl DeadLetters {
     pub fn append(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
         let mut buffer = Vec::new();
         for letter in letters {
-            encode(letter, &mut buffer).map_err(LogError::io("encode a letter for", &self.dir))?;
+            encode(letter, self.seal.as_ref(), &mut buffer)
+                .map_err(LogError::io("encode a letter for", &self.dir))?;
         }
         let mut state = self.lock();
         let (number, len) = state.newest();
@@ -141,7 +148,7 @@ impl DeadLetters {
             .filter(|(number, _)| *number <= before.0)
         {
             let path = file_path(&self.dir, number);
-            match read_file(&path, number, len) {
+            match read_file(&path, number, len, self.seal.as_ref()) {
                 Ok(found) => {
                     let older = found
                         .into_iter()
@@ -170,7 +177,7 @@ impl DeadLetters {
         };
         let path = file_path(&self.dir, number);
         match read_line(&path, at) {
-            Ok(line) => Ok(decode(&line, number, at)),
+            Ok(line) => Ok(decode(&line, (number, at), self.seal.as_ref())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LogError::io("read", &path)(error)),
         }
@@ -212,7 +219,7 @@ impl State {
     }
 }
 
-fn encode(letter: &DeadLetter, out: &mut Vec<u8>) -> io::Result<()> {
+fn encode(letter: &DeadLetter, seal: Option<&SmallSeal>, out: &mut Vec<u8>) -> io::Result<()> {
     let bytes = &letter.bytes[..letter.bytes.len().min(LETTER_BYTES)];
     let text = str::from_utf8(bytes).ok().map(str::to_owned);
     let base64 = text.is_none().then(|| BASE64.encode(bytes));
@@ -224,13 +231,25 @@ fn encode(letter: &DeadLetter, out: &mut Vec<u8>) -> io::Result<()> {
         text,
         base64,
     };
-    serde_json::to_writer(&mut *out, &line)?;
+    match seal {
+        Some(seal) => {
+            let sealed = seal.seal(&serde_json::to_vec(&line)?, b"")?;
+            out.extend_from_slice(BASE64.encode(sealed).as_bytes());
+        }
+        None => serde_json::to_writer(&mut *out, &line)?,
+    }
     out.push(b'\n');
     Ok(())
 }
 
-fn decode(line: &[u8], number: u64, at: u64) -> Option<StoredLetter> {
-    let line: Line = serde_json::from_slice(line).ok()?;
+fn decode(line: &[u8], (number, at): (u64, u64), seal: Option<&SmallSeal>) -> Option<StoredLetter> {
+    let line: Line = match seal {
+        Some(seal) => {
+            let sealed = BASE64.decode(line.trim_ascii_end()).ok()?;
+            serde_json::from_slice(&seal.open(&sealed, b"")?).ok()?
+        }
+        None => serde_json::from_slice(line).ok()?,
+    };
     let bytes = match (line.text, line.base64) {
         (Some(text), _) => text.into_bytes(),
         (None, Some(base64)) => BASE64.decode(base64).ok()?,
@@ -294,7 +313,12 @@ fn end_torn_line(file: &mut File, len: u64) -> io::Result<u64> {
 }
 
 /// All letters in the first `len` bytes of a file with their offsets; what is none is skipped.
-fn read_file(path: &Path, number: u64, len: u64) -> io::Result<Vec<(u64, StoredLetter)>> {
+fn read_file(
+    path: &Path,
+    number: u64,
+    len: u64,
+    seal: Option<&SmallSeal>,
+) -> io::Result<Vec<(u64, StoredLetter)>> {
     let mut reader = BufReader::new(io::Read::take(File::open(path)?, len));
     let (mut letters, mut line, mut at) = (Vec::new(), Vec::new(), 0);
     loop {
@@ -303,7 +327,7 @@ fn read_file(path: &Path, number: u64, len: u64) -> io::Result<Vec<(u64, StoredL
         if read == 0 {
             return Ok(letters);
         }
-        letters.extend(decode(&line, number, at).map(|letter| (at, letter)));
+        letters.extend(decode(&line, (number, at), seal).map(|letter| (at, letter)));
         at += read as u64;
     }
 }
@@ -350,11 +374,11 @@ mod tests {
             .zip(samples)
             .map(|(n, bytes)| letter(n, bytes))
             .collect();
-        DeadLetters::open(dir.path(), 1 << 20)
+        DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN)
             .unwrap()
             .append(&letters)
             .unwrap();
-        let store = DeadLetters::open(dir.path(), 1 << 20).unwrap();
+        let store = DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN).unwrap();
         let listed = store.list(None, 100).unwrap();
         assert_eq!(listed.len(), samples.len());
         for (found, sent) in listed.iter().rev().zip(&letters) {
@@ -368,7 +392,7 @@ mod tests {
     #[test]
     fn the_newest_are_kept_within_the_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let store = DeadLetters::open(dir.path(), 16 << 10).unwrap();
+        let store = DeadLetters::open(dir.path(), 16 << 10, &Vault::PLAIN).unwrap();
         for n in 0..2_000 {
             store
                 .append(&[letter(n, b"some bytes that are no event")])
@@ -387,7 +411,7 @@ mod tests {
     #[test]
     fn a_torn_line_costs_only_itself() {
         let dir = tempfile::tempdir().unwrap();
-        DeadLetters::open(dir.path(), 1 << 20)
+        DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN)
             .unwrap()
             .append(&[letter(1, b"one"), letter(2, b"two")])
             .unwrap();
@@ -399,7 +423,7 @@ mod tests {
             .unwrap()
             .set_len(len - 5)
             .unwrap();
-        let store = DeadLetters::open(dir.path(), 1 << 20).unwrap();
+        let store = DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN).unwrap();
         store.append(&[letter(3, b"three")]).unwrap();
         let lines: Vec<u32> = store
             .list(None, 9)

@@ -43,6 +43,22 @@ pub enum LogError {
         /// The newest format known here.
         known: u32,
     },
+    /// A file is encrypted and the folder's others are not to be, or the other way round.
+    #[error(
+        "{} is {}encrypted, unlike the data folder it lies in", path.display(), if *sealed { "" } else { "not " }
+    )]
+    OtherSealing {
+        /// The file.
+        path: PathBuf,
+        /// Is it encrypted?
+        sealed: bool,
+    },
+    /// A record could not be encrypted. Nothing of it was written.
+    #[error("cannot encrypt a record: {reason}")]
+    Unencrypted {
+        /// What failed.
+        reason: String,
+    },
     /// Another process uses the folder.
     #[error("{} is in use by another process", path.display())]
     Locked {
@@ -60,6 +76,8 @@ impl LogError {
             LogError::Poisoned { .. } => "wal_failed",
             LogError::TooLarge { .. } => "record_too_large",
             LogError::NewerFormat { .. } => "newer_format",
+            LogError::OtherSealing { .. } => "other_sealing",
+            LogError::Unencrypted { .. } => "encryption_failed",
             LogError::Locked { .. } => "locked",
         }
     }

@@ -1,5 +1,6 @@
 //! Encoding and decoding of file headers and frames. The layout is drawn in the module above.
 
+use std::io;
 use std::sync::Arc;
 
 use lz4_flex::block::{
@@ -9,9 +10,12 @@ use watchfire_event::{Key, Record};
 
 use super::damage::SeqRange;
 use super::error::LogError;
+use crate::vault::{SmallSeal, TAG_BYTES, Vault};
 
-/// The format this program writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The format of files whose payloads are as they are.
+const PLAIN_FORMAT: u32 = 1;
+/// The format of files whose payloads are encrypted; the newest this program reads.
+pub(super) const SEALED_FORMAT: u32 = 2;
 /// Size of the header of a file.
 pub(super) const FILE_HEADER_BYTES: usize = 32;
 /// Size of the header of a frame.
@@ -31,6 +35,19 @@ const KEY_BYTES: usize = size_of::<Key>();
 /// LZ4 grows incompressible input by less than 1/8; source, keys and counts come on top.
 const MAX_PAYLOAD_BYTES: usize =
     MAX_LINES_BYTES + MAX_LINES_BYTES / 8 + MAX_SOURCE_BYTES + MAX_KEYS * KEY_BYTES + 64;
+
+/// The format of files in a folder of this vault.
+pub(super) fn format_of(vault: &Vault) -> u32 {
+    match vault.is_sealing() {
+        true => SEALED_FORMAT,
+        false => PLAIN_FORMAT,
+    }
+}
+
+/// The seal for the frames of one file; none where nothing is encrypted.
+pub(super) fn seal_of(vault: &Vault, file_id: u64) -> io::Result<Option<SmallSeal>> {
+    vault.small("watchfire log", &file_id.to_le_bytes())
+}
 
 /// The header of a log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +132,13 @@ impl FrameHeader {
         bytes
     }
 
+    /// What an encrypted payload is bound to: all of the header but checksums.
+    fn bound(&self) -> [u8; 36] {
+        let mut bound = [0; 36];
+        bound.copy_from_slice(&self.encode()[8..44]);
+        bound
+    }
+
     /// `None` unless magic and checksum are right, the frame belongs to file `file_id`, and
     /// every size is within its limit.
     pub(super) fn decode(bytes: &[u8], file_id: u64) -> Option<FrameHeader> {
@@ -157,12 +181,16 @@ pub(super) fn encode(
     record: &Record,
     file_id: u64,
     first_seq: u64,
+    seal: Option<&SmallSeal>,
     table: &mut CompressTable,
     out: &mut Vec<u8>,
 ) -> Result<(), LogError> {
     let start = out.len();
     let payload = start + FRAME_HEADER_BYTES;
     out.resize(payload, 0);
+    if seal.is_some() {
+        SmallSeal::begin(out);
+    }
     out.extend_from_slice(&(record.source.len() as u16).to_le_bytes());
     out.extend_from_slice(&(record.keys.len() as u32).to_le_bytes());
     out.extend_from_slice(record.source.as_bytes());
@@ -177,21 +205,41 @@ pub(super) fn encode(
         limit: MAX_LINES_BYTES,
     })?;
     out.truncate(block + packed);
-    let header = FrameHeader {
+    let mut header = FrameHeader {
         file_id,
         first_seq,
         received_ns: record.received_ns,
         rows: record.rows,
         payload_bytes: (out.len() - payload) as u32,
         lines_bytes: record.lines.len() as u32,
-        payload_crc: crc32c::crc32c(&out[payload..]),
+        payload_crc: 0,
     };
+    if let Some(seal) = seal {
+        header.payload_bytes += TAG_BYTES as u32;
+        let sealed = seal.seal_from(out, payload, &header.bound());
+        sealed.map_err(|error| LogError::Unencrypted {
+            reason: error.to_string(),
+        })?;
+    }
+    header.payload_crc = crc32c::crc32c(&out[payload..]);
     out[start..payload].copy_from_slice(&header.encode());
     Ok(())
 }
 
-/// The record of a frame whose checksums were right; `None` if it is not well-formed all the same.
-pub(super) fn decode(header: &FrameHeader, payload: &[u8]) -> Option<Record> {
+/// The record of a frame whose checksums were right; `None` if it cannot be decrypted or is not
+/// well-formed all the same.
+pub(super) fn decode(
+    header: &FrameHeader,
+    payload: &[u8],
+    seal: Option<&SmallSeal>,
+) -> Option<Record> {
+    match seal {
+        Some(seal) => decode_plain(header, &seal.open(payload, &header.bound())?),
+        None => decode_plain(header, payload),
+    }
+}
+
+fn decode_plain(header: &FrameHeader, payload: &[u8]) -> Option<Record> {
     let source_bytes = usize::from(u16::from_le_bytes(*payload.first_chunk()?));
     let keys = u32_at(payload, 2)? as usize;
     if keys > MAX_KEYS {

@@ -4,11 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::damage::{Damage, DamageKind, Progress, SeqRange};
-use super::disk_file::{Disk, ReadAt, read_what_is_readable};
+use super::disk_file::{Disk, OsDisk, ReadAt, read_what_is_readable};
 use super::error::LogError;
-use super::frame::{FILE_HEADER_BYTES, FORMAT, FileHeader, FrameHeader};
+use super::frame::{self, FILE_HEADER_BYTES, FileHeader, FrameHeader, SEALED_FORMAT};
 use super::index::{FileEntry, Mark, parse_name};
 use super::scan::{Scan, Span, Step};
+use crate::vault::Vault;
 
 /// At most so many damaged places of a file are listed; all are counted.
 const DAMAGE_LISTED: usize = 1_000;
@@ -47,7 +48,13 @@ pub(super) struct Inspected {
 }
 
 /// Inspects all log files of `dir`; files with other names are none of our business.
-pub(super) fn inspect(disk: &dyn Disk, dir: &Path, look: Look<'_>) -> Result<Inspection, LogError> {
+pub(super) fn inspect(
+    disk: &dyn Disk,
+    dir: &Path,
+    vault: &Vault,
+    look: Look<'_>,
+) -> Result<Inspection, LogError> {
+    let own_format = frame::format_of(vault);
     let mut found = Inspection::default();
     // All headers first: nothing is judged if one file is too new for this program.
     let mut files = Vec::new();
@@ -55,13 +62,9 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path, look: Look<'_>) -> Result<Ins
         let file = disk.reader(&path).map_err(LogError::io("open", &path))?;
         let header = read_header(file.as_ref()).map_err(LogError::io("read", &path))?;
         if let Some(FileHeader { format, .. }) = header
-            && format > FORMAT
+            && format != own_format
         {
-            return Err(LogError::NewerFormat {
-                path,
-                found: format,
-                known: FORMAT,
-            });
+            return Err(unlike(path, format));
         }
         // Not kept open: there may be more files than a process may have.
         files.push((FileEntry::new(path, id, seq), header));
@@ -71,7 +74,7 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path, look: Look<'_>) -> Result<Ins
         let file = disk.reader(path).map_err(LogError::io("open", path))?;
         let len = file.len().map_err(LogError::io("read", path))?;
         let own = FileHeader {
-            format: FORMAT,
+            format: own_format,
             id: entry.id,
             first_seq: entry.first_seq,
         };
@@ -94,6 +97,20 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path, look: Look<'_>) -> Result<Ins
             .push(inspected.map_err(LogError::io("read", &path))?);
     }
     Ok(found)
+}
+
+/// Why a file of this format is not read here.
+fn unlike(path: PathBuf, format: u32) -> LogError {
+    let known = SEALED_FORMAT;
+    if format > known {
+        return LogError::NewerFormat {
+            path,
+            found: format,
+            known,
+        };
+    }
+    let sealed = format == SEALED_FORMAT;
+    LogError::OtherSealing { path, sealed }
 }
 
 impl Inspected {
@@ -223,6 +240,21 @@ fn log_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64, u64)>> {
     }
     files.sort_by_key(|(_, seq, id)| (*seq, *id));
     Ok(files)
+}
+
+/// Does a log folder, which need not be there, hold an encrypted file?
+pub(crate) fn holds_encrypted(dir: &Path) -> io::Result<bool> {
+    let files = match log_files(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        listed => listed?,
+    };
+    for (path, ..) in files {
+        let header = read_header(OsDisk.reader(&path)?.as_ref())?;
+        if header.is_some_and(|header| header.format == SEALED_FORMAT) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read_header(file: &dyn ReadAt) -> io::Result<Option<FileHeader>> {

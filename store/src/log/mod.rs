@@ -6,7 +6,7 @@
 //! little-endian, all checksums CRC32C. A file is a header of 32 bytes and then frames:
 //!
 //! ```text
-//! file header   0 magic F5 "WFLOG\r\n"   8 checksum of 12..32   12 format u32 = 1
+//! file header   0 magic F5 "WFLOG\r\n"   8 checksum of 12..32   12 format u32 = 1 or 2
 //!              16 file id u64           24 first sequence number u64
 //!
 //! frame header  0 magic F5 "WFr"         4 checksum of 8..48     8 file id u64
@@ -15,6 +15,10 @@
 //! payload       0 source bytes u16       2 keys u32              6 source, keys (16 bytes each),
 //!                                                                  lines as one LZ4 block
 //! ```
+//!
+//! In a file of format 2 the payload is encrypted: a random nonce of 12 bytes, what is drawn
+//! above under AES-256-GCM, a tag of 16. It is bound to its header and has the key of its file.
+//! The checksum of the payload is of the bytes on disk.
 //!
 //! One frame holds one record: the accepted lines of one request. Its rows have the sequence
 //! numbers `first ..`; the next frame goes on from there. The random file id in every frame makes
@@ -70,9 +74,12 @@ use index::Index;
 use reader::KnownDamage;
 use writer::Writer;
 
+use crate::vault::Vault;
+
 pub use damage::{Damage, DamageKind, SeqRange};
 pub use error::LogError;
 pub use frame::{MAX_KEYS, MAX_LINES_BYTES, MAX_SOURCE_BYTES};
+pub(crate) use inspect::holds_encrypted;
 pub use lock::LockFile;
 pub use receipt::{NotAReceipt, Receipt};
 pub use recovery::{Cut, Recovered};
@@ -113,6 +120,7 @@ impl LogConfig {
 pub struct Log {
     config: LogConfig,
     disk: Arc<dyn Disk>,
+    vault: Vault,
     writer: Mutex<Writer>,
     index: Mutex<Index>,
     known_damage: KnownDamage,
@@ -127,17 +135,23 @@ impl Log {
     /// [`LockFile`]: two processes in one folder would destroy it.
     ///
     /// # Errors
-    /// [`LogError::NewerFormat`] before anything is changed; [`LogError::Io`].
-    pub fn open(dir: &Path, config: LogConfig) -> Result<(Log, Recovered), LogError> {
-        Log::open_on(dir, config, Arc::new(OsDisk))
+    /// [`LogError::NewerFormat`] and [`LogError::OtherSealing`] before anything is changed;
+    /// [`LogError::Io`].
+    pub fn open(
+        dir: &Path,
+        config: LogConfig,
+        vault: &Vault,
+    ) -> Result<(Log, Recovered), LogError> {
+        Log::open_on(dir, config, vault, Arc::new(OsDisk))
     }
 
     fn open_on(
         dir: &Path,
         config: LogConfig,
+        vault: &Vault,
         disk: Arc<dyn Disk>,
     ) -> Result<(Log, Recovered), LogError> {
-        let (writer, index, recovered) = recovery::recover(dir, config, disk.clone())?;
+        let (writer, index, recovered) = recovery::recover(dir, config, vault, disk.clone())?;
         let known_damage = KnownDamage::default();
         for damage in &recovered.damage {
             known_damage.remember(damage);
@@ -145,6 +159,7 @@ impl Log {
         let log = Log {
             config,
             disk,
+            vault: vault.clone(),
             writer: Mutex::new(writer),
             index: Mutex::new(index),
             known_damage,
@@ -202,7 +217,7 @@ impl Log {
             return Ok(Vec::new());
         }
         reader::read_from(
-            self.disk.as_ref(),
+            (self.disk.as_ref(), &self.vault),
             &self.index,
             &self.known_damage,
             after_seq,

@@ -12,6 +12,7 @@ use super::error::LogError;
 use super::frame;
 use super::index::Index;
 use super::scan::{Scan, Step};
+use crate::vault::{SmallSeal, Vault};
 
 /// One read returns at most about so many bytes of lines, however many rows were asked for.
 const READ_BYTES: usize = 64 << 20;
@@ -21,7 +22,7 @@ const PLACES_REMEMBERED: usize = 10_000;
 
 /// Records with rows after `after_seq`; see [`super::Log::read_from`].
 pub(super) fn read_from(
-    disk: &dyn Disk,
+    (disk, vault): (&dyn Disk, &Vault),
     index: &Mutex<Index>,
     known: &KnownDamage,
     after_seq: u64,
@@ -42,10 +43,10 @@ pub(super) fn read_from(
         let Some((path, span, next_seq)) = located else {
             break;
         };
+        let seal = frame::seal_of(vault, span.file_id).map_err(LogError::io("decrypt", &path))?;
         match disk.reader(&path).and_then(|file| Scan::new(file, span)) {
-            Ok(scan) => {
-                take_from(scan, want, known, &mut taken).map_err(LogError::io("read", &path))?
-            }
+            Ok(scan) => take_from(scan, want, seal.as_ref(), known, &mut taken)
+                .map_err(LogError::io("read", &path))?,
             // Trimmed since we looked, so its rows are no longer wanted; or gone, which the next
             // recovery reports as missing rows.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -69,7 +70,13 @@ impl Taken {
     }
 }
 
-fn take_from(mut scan: Scan, want: u64, known: &KnownDamage, taken: &mut Taken) -> io::Result<()> {
+fn take_from(
+    mut scan: Scan,
+    want: u64,
+    seal: Option<&SmallSeal>,
+    known: &KnownDamage,
+    taken: &mut Taken,
+) -> io::Result<()> {
     while !taken.is_full() {
         match scan.next()? {
             None => break,
@@ -79,7 +86,7 @@ fn take_from(mut scan: Scan, want: u64, known: &KnownDamage, taken: &mut Taken) 
                 offset,
                 header,
                 payload,
-            }) => match frame::decode(&header, payload) {
+            }) => match frame::decode(&header, payload, seal) {
                 Some(record) => {
                     taken.rows += record.rows as usize;
                     taken.bytes += record.lines.len();

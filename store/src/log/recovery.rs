@@ -10,9 +10,11 @@ use super::LogConfig;
 use super::damage::{Damage, SeqRange};
 use super::disk_file::{Disk, create_private_dir};
 use super::error::LogError;
+use super::frame;
 use super::index::Index;
 use super::inspect::{Inspected, Inspection, inspect};
 use super::writer::{Active, Writer, create_file};
+use crate::vault::Vault;
 
 /// At most so many damaged places are listed; all are counted.
 const DAMAGE_LISTED: usize = 1_000;
@@ -72,12 +74,13 @@ pub struct Cut {
 pub(super) fn recover(
     dir: &Path,
     config: LogConfig,
+    vault: &Vault,
     disk: Arc<dyn Disk>,
 ) -> Result<(Writer, Index, Recovered), LogError> {
     create_private_dir(dir).map_err(LogError::io("create", dir))?;
-    let mut found = inspect(disk.as_ref(), dir, &mut |_, _| true)?;
+    let mut found = inspect(disk.as_ref(), dir, vault, &mut |_, _| true)?;
     let cut = cut_tail(dir, &mut found, disk.as_ref())?;
-    let resumed = resume(dir, &found, config, disk.as_ref())?;
+    let resumed = resume((dir, vault), &found, config, disk.as_ref())?;
     let mut index = Index::default();
     let mut report = Recovered {
         cut,
@@ -92,7 +95,7 @@ pub(super) fn recover(
     let active = match resumed {
         Some(active) => active,
         None => {
-            let (active, entry) = create_file(disk.as_ref(), dir, progress.next_seq)?;
+            let (active, entry) = create_file(disk.as_ref(), dir, vault, progress.next_seq)?;
             index.files.push_back(entry);
             active
         }
@@ -107,7 +110,7 @@ pub(super) fn recover(
     report.missing = progress.missing;
     report.missing_rows = progress.missing_rows;
     Ok((
-        Writer::new(disk, dir, active, progress.next_seq),
+        Writer::new(disk, dir, vault.clone(), active, progress.next_seq),
         index,
         report,
     ))
@@ -161,7 +164,7 @@ fn cut_tail(dir: &Path, found: &mut Inspection, disk: &dyn Disk) -> Result<Optio
 /// It and the folder are synced first in any case: after a crash of the process alone frames or
 /// names may be in the page cache only, and from now on they count as accepted.
 fn resume(
-    dir: &Path,
+    (dir, vault): (&Path, &Vault),
     found: &Inspection,
     config: LogConfig,
     disk: &dyn Disk,
@@ -180,11 +183,13 @@ fn resume(
     disk.sync_dir(dir).map_err(LogError::io("sync", dir))?;
     let goes_on = *header_ok && entry.next_seq > config.floor_seq && !config.is_full(entry.len);
     let (path, id, len) = (entry.path.clone(), entry.id, entry.len);
+    let seal = frame::seal_of(vault, id).map_err(LogError::io("make a key for", &path))?;
     Ok(goes_on.then_some(Active {
         file,
         path,
         id,
         len,
+        seal,
     }))
 }
 

@@ -12,6 +12,7 @@ use super::error::LogError;
 use super::frame::{self, FrameHeader};
 use super::inspect::{Inspected, Inspection, inspect};
 use super::receipt::Receipt;
+use crate::vault::Vault;
 
 /// What [`verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,8 +78,8 @@ pub enum ReceiptCheck {
 ///
 /// # Errors
 /// [`LogError`] when the folder cannot be read or holds files of a newer format.
-pub fn verify(dir: &Path) -> Result<Report, LogError> {
-    Ok(verify_receipts(dir, &[])?.0)
+pub fn verify(dir: &Path, vault: &Vault) -> Result<Report, LogError> {
+    Ok(verify_receipts(dir, vault, &[])?.0)
 }
 
 /// As [`verify`], and checks each of `receipts`, in their order, against what is there.
@@ -87,12 +88,13 @@ pub fn verify(dir: &Path) -> Result<Report, LogError> {
 /// As [`verify`].
 pub fn verify_receipts(
     dir: &Path,
+    vault: &Vault,
     receipts: &[Receipt],
 ) -> Result<(Report, Vec<ReceiptCheck>), LogError> {
     let mut found = BTreeMap::new();
     let wanted: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.rows.first).collect();
-    let report = inspect(&OsDisk, dir, &mut |header, payload| {
-        let record = sound_record(header, payload);
+    let report = inspect(&OsDisk, dir, vault, &mut |header, payload| {
+        let record = sound_record(header, payload, vault);
         if let Some(record) = record
             .as_ref()
             .filter(|_| wanted.contains(&header.first_seq))
@@ -115,8 +117,9 @@ pub fn verify_receipts(
 }
 
 /// The record of a frame, if it has as many lines as it says.
-fn sound_record(header: &FrameHeader, payload: &[u8]) -> Option<Record> {
-    let record = frame::decode(header, payload)?;
+fn sound_record(header: &FrameHeader, payload: &[u8], vault: &Vault) -> Option<Record> {
+    let seal = frame::seal_of(vault, header.file_id).ok()?;
+    let record = frame::decode(header, payload, seal.as_ref())?;
     let newlines = record.lines.iter().filter(|byte| **byte == b'\n').count();
     (newlines + 1 == record.rows as usize).then_some(record)
 }

@@ -11,8 +11,9 @@ use watchfire_event::Record;
 
 use super::disk_file::{Disk, LogFile};
 use super::error::LogError;
-use super::frame::{self, FORMAT, FileHeader};
+use super::frame::{self, FileHeader};
 use super::index::{FileEntry, Mark, format_name};
+use crate::vault::{SmallSeal, Vault};
 
 /// The encode buffer is given back when one group made it larger than this.
 const BUFFER_KEPT_BYTES: usize = 8 << 20;
@@ -21,6 +22,7 @@ const BUFFER_KEPT_BYTES: usize = 8 << 20;
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    vault: Vault,
     active: Active,
     next_seq: u64,
     buffer: Vec<u8>,
@@ -35,6 +37,8 @@ pub(super) struct Active {
     pub id: u64,
     /// Durable length.
     pub len: u64,
+    /// Encrypts its payloads.
+    pub seal: Option<SmallSeal>,
 }
 
 /// What one append made durable.
@@ -48,10 +52,17 @@ pub(super) struct Appended {
 
 impl Writer {
     /// Goes on in `active`.
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, active: Active, next_seq: u64) -> Writer {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        vault: Vault,
+        active: Active,
+        next_seq: u64,
+    ) -> Writer {
         Writer {
             disk,
             dir: dir.to_owned(),
+            vault,
             active,
             next_seq,
             buffer: Vec::new(),
@@ -94,8 +105,9 @@ impl Writer {
                 seq: next_seq,
                 offset: start + self.buffer.len() as u64,
             });
-            let (id, table, buffer) = (self.active.id, &mut self.table, &mut self.buffer);
-            frame::encode(record, id, next_seq, table, buffer)?;
+            let (id, seal) = (self.active.id, self.active.seal.as_ref());
+            let (table, buffer) = (&mut self.table, &mut self.buffer);
+            frame::encode(record, id, next_seq, seal, table, buffer)?;
             next_seq += u64::from(record.rows);
         }
         self.write_buffer()?;
@@ -140,7 +152,7 @@ impl Writer {
     /// Starts a new active file. On error the old one stays active.
     pub(super) fn rotate(&mut self) -> Result<FileEntry, LogError> {
         self.check()?;
-        match create_file(self.disk.as_ref(), &self.dir, self.next_seq) {
+        match create_file(self.disk.as_ref(), &self.dir, &self.vault, self.next_seq) {
             Ok((active, entry)) => {
                 self.active = active;
                 Ok(entry)
@@ -189,6 +201,7 @@ impl From<CreateError> for LogError {
 pub(super) fn create_file(
     disk: &dyn Disk,
     dir: &Path,
+    vault: &Vault,
     first_seq: u64,
 ) -> Result<(Active, FileEntry), CreateError> {
     // Seeded from the system's randomness: nobody outside can guess it and forge a frame.
@@ -202,12 +215,15 @@ pub(super) fn create_file(
             source,
         }
     };
+    let seal = frame::seal_of(vault, id)
+        .map_err(failed("make a key for"))
+        .map_err(CreateError::Write)?;
     let file = disk
         .create(&path)
         .map_err(failed("create"))
         .map_err(CreateError::Write)?;
     let header = FileHeader {
-        format: FORMAT,
+        format: frame::format_of(vault),
         id,
         first_seq,
     }
@@ -231,6 +247,7 @@ pub(super) fn create_file(
             path,
             id,
             len,
+            seal,
         },
         entry,
     ))

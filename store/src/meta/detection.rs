@@ -52,7 +52,7 @@ impl Meta {
             return Ok(None);
         }
         let (snapshot_seq, packed) = snapshot.unwrap_or_default();
-        let snapshot = unpack(&packed)?;
+        let snapshot = unpack(&self.opened(packed, snapshot_seq)?)?;
         Ok(Some(DetectionState {
             position,
             snapshot_seq: from_db(snapshot_seq),
@@ -84,7 +84,7 @@ impl Meta {
                        state = excluded.state";
             sqlx::query(sql)
                 .bind(to_db(*seq))
-                .bind(lz4_flex::compress_prepend_size(state))
+                .bind(self.closed(lz4_flex::compress_prepend_size(state), to_db(*seq))?)
                 .execute(&mut *tx)
                 .await?;
         }
@@ -96,6 +96,32 @@ impl Meta {
         Ok(())
     }
 }
+
+impl Meta {
+    /// A packed state as it lies in the database: encrypted where the folder is.
+    fn closed(&self, packed: Vec<u8>, seq: i64) -> Result<Vec<u8>, MetaError> {
+        Ok(match self.vault.small(STATE, b"")? {
+            Some(seal) => seal.seal(&packed, &seq.to_le_bytes())?,
+            None => packed,
+        })
+    }
+
+    /// The packed state out of what lies in the database.
+    fn opened(&self, stored: Vec<u8>, seq: i64) -> Result<Vec<u8>, MetaError> {
+        match self.vault.small(STATE, b"")? {
+            Some(seal) if !stored.is_empty() => {
+                let opened = seal.open(&stored, &seq.to_le_bytes());
+                opened.ok_or_else(|| {
+                    MetaError::Corrupt("the detection state cannot be decrypted".into())
+                })
+            }
+            _ => Ok(stored),
+        }
+    }
+}
+
+/// What the key of the state is derived for.
+const STATE: &str = "watchfire detection";
 
 /// Largest state that is read back, bytes: far above what the engine's own limits allow.
 const MAX_STATE_BYTES: usize = 1 << 30;

@@ -32,6 +32,8 @@ use sqlx::sqlite::{
 };
 use tokio::sync::Notify;
 
+use crate::vault::Vault;
+
 pub use alerts::{AlertCounts, AlertFilter, AlertPage, AlertRow, CloseReason};
 pub use audit::{AuditEntry, AuditHead, AuditReport, AuditRow};
 pub use channels::{Channel, ChannelChange, NewChannel};
@@ -68,6 +70,7 @@ pub struct Meta {
     token_cache: Arc<tokens::TokenCache>,
     clock: Clock,
     path: PathBuf,
+    vault: Vault,
 }
 
 impl Meta {
@@ -104,7 +107,14 @@ impl Meta {
             token_cache: Arc::default(),
             clock,
             path,
+            vault: Vault::PLAIN,
         })
+    }
+
+    /// The same store; the state of detection is written and read through `vault`.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Meta {
+        Meta { vault, ..self }
     }
 
     /// Where the database file is.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{FORMAT, SegmentInfo};
 use crate::StoreError;
+use crate::vault::Vault;
 
 /// A file with its length and checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,23 +118,25 @@ struct Sealed<T> {
     segment: T,
 }
 
-pub(super) fn write_info(path: &Path, info: &SegmentInfo) -> io::Result<()> {
+pub(super) fn write_info(path: &Path, info: &SegmentInfo, vault: &Vault) -> io::Result<()> {
     let text = serde_json::to_string(info)?;
     let crc32c = crc32c::crc32c(text.as_bytes());
     let sealed = Sealed {
         crc32c,
         segment: RawValue::from_string(text)?,
     };
-    let mut file = File::create_new(path)?;
+    let mut file = vault.writer(File::create_new(path)?)?;
     serde_json::to_writer(&mut file, &sealed)?;
-    file.sync_all()
+    file.finish()?.sync_all()
 }
 
-pub(super) fn read_info(path: &Path) -> Result<SegmentInfo, StoreError> {
+pub(super) fn read_info(path: &Path, vault: &Vault) -> Result<SegmentInfo, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| corrupt(&e.to_string()))?;
+    let text = vault
+        .read_whole(path)
+        .map_err(|e| corrupt(&e.to_string()))?;
     let sealed: Sealed<Box<RawValue>> =
-        serde_json::from_str(&text).map_err(|e| corrupt(&e.to_string()))?;
+        serde_json::from_slice(&text).map_err(|e| corrupt(&e.to_string()))?;
     if crc32c::crc32c(sealed.segment.get().as_bytes()) != sealed.crc32c {
         return Err(corrupt("the checksum differs"));
     }

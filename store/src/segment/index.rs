@@ -10,7 +10,6 @@ use arrow::array::AsArray;
 use arrow::buffer::{BooleanBuffer, MutableBuffer};
 use arrow::datatypes::Int32Type;
 use arrow::util::bit_util;
-use tantivy::directory::MmapDirectory;
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer, TokenizerManager};
@@ -19,6 +18,7 @@ use watchfire_event::{Column, EventBatch};
 
 use super::columns::{Access, ColumnInfo};
 use crate::StoreError;
+use crate::vault::Vault;
 
 const TOKENIZER: &str = "watchfire";
 /// Size of the term table to start with; it grows.
@@ -41,8 +41,9 @@ impl std::fmt::Debug for RowIndex {
 }
 
 impl RowIndex {
-    pub fn open(dir: &Path) -> Result<RowIndex, StoreError> {
-        let directory = MmapDirectory::open(dir)
+    pub fn open(dir: &Path, vault: &Vault) -> Result<RowIndex, StoreError> {
+        let directory = vault
+            .directory(dir)
             .map_err(|e| StoreError::Corrupt(format!("{}: {e}", dir.display())))?;
         let index = Index::open(directory)?;
         let segments = index.searchable_segments()?;
@@ -97,6 +98,7 @@ impl RowIndex {
 /// Writes the index of the columns that want one. Does nothing when there are none.
 pub(super) fn write_index(
     dir: &Path,
+    vault: &Vault,
     batch: &EventBatch,
     infos: &[ColumnInfo],
 ) -> Result<(), StoreError> {
@@ -117,7 +119,8 @@ pub(super) fn write_index(
         docstore_compress_dedicated_thread: false,
         ..IndexSettings::default()
     };
-    let directory = MmapDirectory::open(dir)
+    let directory = vault
+        .directory(dir)
         .map_err(|e| StoreError::Internal(format!("{}: {e}", dir.display())))?;
     let mut writer = Index::builder()
         .schema(schema.build())

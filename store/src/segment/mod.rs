@@ -16,7 +16,6 @@ mod index;
 mod read;
 mod write;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,6 +32,7 @@ pub(crate) use read::Rows;
 pub(crate) use write::write_segment;
 
 use crate::StoreError;
+use crate::vault::Vault;
 
 /// Version of the layout described above.
 const FORMAT: u32 = 1;
@@ -70,6 +70,8 @@ impl SegmentInfo {
 pub(crate) struct Segment {
     pub dir: PathBuf,
     pub info: SegmentInfo,
+    /// How its files are written.
+    pub vault: Vault,
     footer: ArrowReaderMetadata,
     index: OnceLock<Option<RowIndex>>,
     doomed: AtomicBool,
@@ -80,13 +82,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the folder does not hold what was written.
-    pub fn open(dir: &Path) -> Result<Segment, StoreError> {
-        let info = files::read_info(&dir.join(INFO_FILE))?;
+    pub fn open(dir: &Path, vault: &Vault) -> Result<Segment, StoreError> {
+        let info = files::read_info(&dir.join(INFO_FILE), vault)?;
         for file in &info.files {
             file.check_length(dir)?;
         }
         let path = dir.join(EVENTS_FILE);
-        let file = File::open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        let file = vault
+            .open_file(&path)
+            .map_err(StoreError::io(path.display().to_string()))?;
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let footer = ArrowReaderMetadata::load(&file, options)?;
         let rows = footer.metadata().file_metadata().num_rows();
@@ -100,6 +104,7 @@ impl Segment {
         Ok(Segment {
             dir: dir.to_path_buf(),
             info,
+            vault: vault.clone(),
             footer,
             index: OnceLock::new(),
             doomed: AtomicBool::new(false),
@@ -128,7 +133,7 @@ impl Segment {
             if !self.info.columns.iter().any(|c| c.access == Access::Index) {
                 return None;
             }
-            match RowIndex::open(&self.dir.join(INDEX_DIR)) {
+            match RowIndex::open(&self.dir.join(INDEX_DIR), &self.vault) {
                 Ok(index) => Some(index),
                 Err(error) => {
                     tracing::warn!(segment = %self.info.id, %error, "index left unused");

@@ -1,7 +1,5 @@
 //! Reading chosen columns of chosen rows of a segment.
 
-use std::fs::File;
-
 use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -12,6 +10,7 @@ use watchfire_event::EventBatch;
 
 use super::{EVENTS_FILE, Segment};
 use crate::StoreError;
+use crate::vault::VaultFile;
 
 /// Picking rows out pays when they are fewer than one in so many.
 const SPARSE: usize = 8;
@@ -112,8 +111,7 @@ impl Segment {
         rows: &Rows,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, StoreError> {
-        let path = self.dir.join(EVENTS_FILE);
-        let file = File::open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        let file = self.open_events()?;
         let fields = self.footer.schema().fields();
         let roots = fields
             .iter()
@@ -134,6 +132,12 @@ impl Segment {
         Ok(builder.build()?)
     }
 
+    fn open_events(&self) -> Result<VaultFile, StoreError> {
+        let path = self.dir.join(EVENTS_FILE);
+        let opened = self.vault.open_file(&path);
+        opened.map_err(StoreError::io(path.display().to_string()))
+    }
+
     /// Can a row of `stored`, a column with a bloom filter, have exactly this value?
     pub fn may_contain(&self, stored: &str, value: &str) -> Result<bool, StoreError> {
         let schema = self.footer.parquet_schema();
@@ -142,8 +146,7 @@ impl Segment {
         else {
             return Ok(false);
         };
-        let path = self.dir.join(EVENTS_FILE);
-        let file = File::open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        let file = self.open_events()?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
         for group in 0..self.footer.metadata().num_row_groups() {
             let filter = builder.get_row_group_column_bloom_filter(group, leaf)?;

@@ -17,6 +17,7 @@ use super::columns::{Access, ColumnInfo, describe};
 use super::files::{Checksummed, FileInfo, sync_dir, write_info};
 use super::{EVENTS_FILE, FORMAT, INDEX_DIR, INFO_FILE, SegmentInfo, index};
 use crate::StoreError;
+use crate::vault::Vault;
 
 /// Rows of a row group.
 const GROUP_ROWS: usize = 131_072;
@@ -31,12 +32,13 @@ const BLOOM_FALSE_POSITIVES: f64 = 0.001;
 /// and makes it durable. Returns what was written; the folder has its final name.
 pub(crate) fn write_segment(
     parent: &Path,
+    vault: &Vault,
     id: &str,
     batch: &EventBatch,
     created_ns: i64,
 ) -> Result<SegmentInfo, StoreError> {
     let temporary = parent.join(format!("{id}.tmp"));
-    let written = write_folder(parent, &temporary, id, batch, created_ns);
+    let written = write_folder((parent, &temporary), vault, id, batch, created_ns);
     if written.is_err() {
         // Frees the space of a failed attempt, for example on a full disk; it may be gone.
         let _ = fs::remove_dir_all(&temporary);
@@ -45,8 +47,8 @@ pub(crate) fn write_segment(
 }
 
 fn write_folder(
-    parent: &Path,
-    temporary: &Path,
+    (parent, temporary): (&Path, &Path),
+    vault: &Vault,
     id: &str,
     batch: &EventBatch,
     created_ns: i64,
@@ -58,11 +60,11 @@ fn write_folder(
     fs::create_dir_all(temporary.join(INDEX_DIR)).map_err(io(temporary))?;
     let batch = sorted(batch);
     let columns = describe(&batch);
-    let mut files = vec![write_parquet(temporary, &batch, &columns)?];
-    index::write_index(&temporary.join(INDEX_DIR), &batch, &columns)?;
+    let mut files = vec![write_parquet(temporary, vault, &batch, &columns)?];
+    index::write_index(&temporary.join(INDEX_DIR), vault, &batch, &columns)?;
     files.extend(sync_index(temporary).map_err(io(temporary))?);
     let info = summary(id, &batch, columns, files, created_ns)?;
-    write_info(&temporary.join(INFO_FILE), &info).map_err(io(temporary))?;
+    write_info(&temporary.join(INFO_FILE), &info, vault).map_err(io(temporary))?;
     sync_dir(temporary).map_err(io(temporary))?;
     let target = parent.join(id);
     if target.exists() {
@@ -93,6 +95,7 @@ fn sorted(batch: &EventBatch) -> EventBatch {
 
 fn write_parquet(
     dir: &Path,
+    vault: &Vault,
     batch: &EventBatch,
     columns: &[ColumnInfo],
 ) -> Result<FileInfo, StoreError> {
@@ -101,9 +104,13 @@ fn write_parquet(
     let file = File::create_new(&path).map_err(StoreError::io(context()))?;
     let record = batch.to_record_batch()?;
     let out = Checksummed::new(BufWriter::with_capacity(1 << 18, file));
+    let out = vault.writer(out).map_err(StoreError::io(context()))?;
     let mut writer = ArrowWriter::try_new(out, record.schema(), Some(properties(columns)?))?;
     writer.write(&record)?;
-    let (buffered, info) = writer.into_inner()?.finish(EVENTS_FILE);
+    let ended = writer.into_inner()?.finish();
+    let (buffered, info) = ended
+        .map_err(StoreError::io(context()))?
+        .finish(EVENTS_FILE);
     let sync = || {
         let mut buffered = buffered;
         buffered.flush()?;

@@ -88,6 +88,7 @@ async fn a_folder_that_a_crash_left_behind_is_removed_and_sealed_again() {
     // As after a crash between the rename and the manifest, and in the midst of writing.
     crate::segment::write_segment(
         &segments,
+        &crate::vault::Vault::PLAIN,
         "0000000000000001-0000000000000030",
         &bed.batch(),
         1,

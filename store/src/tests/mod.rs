@@ -3,6 +3,7 @@
 
 mod answers;
 mod bed;
+mod encrypted;
 mod hiding;
 mod life;
 mod rewriting;

@@ -6,6 +6,7 @@ mod damage;
 mod model;
 mod sharing;
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,26 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use watchfire_event::Record;
 use watchfire_store::log::{Log, LogConfig, Recovered};
+use watchfire_store::vault::{MasterKey, Vault};
+
+thread_local! {
+    static VAULT: RefCell<Vault> = const { RefCell::new(Vault::PLAIN) };
+}
+
+/// How the log of the test under way is written.
+fn vault() -> Vault {
+    VAULT.with_borrow(Vault::clone)
+}
+
+/// Runs a test on plain logs and then on encrypted ones.
+fn plain_and_encrypted(test: impl Fn()) {
+    test();
+    let dir = scratch();
+    let key = MasterKey::random().unwrap();
+    VAULT.set(Vault::open_or_create(dir.path(), Some(&key)).unwrap());
+    test();
+    VAULT.set(Vault::PLAIN);
+}
 
 /// A folder for a test that opens a log thousands of times: in memory where there is such a place.
 fn scratch() -> TempDir {
@@ -55,7 +76,7 @@ fn small_files(file_bytes: u64) -> LogConfig {
 }
 
 fn open(dir: &Path, config: LogConfig) -> (Log, Recovered) {
-    Log::open(dir, config).unwrap()
+    Log::open(dir, config, &vault()).unwrap()
 }
 
 /// Everything in the log, in several reads.

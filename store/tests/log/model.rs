@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use watchfire_event::Record;
 use watchfire_store::log::{Log, LogConfig};
 
-use crate::{files, len, open, overwrite, read_all, record, scratch, small_files, writable};
+use crate::{
+    files, len, open, overwrite, plain_and_encrypted, read_all, record, scratch, small_files,
+    writable,
+};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -160,7 +163,9 @@ proptest! {
         ops in prop::collection::vec(op(), 1..40),
         file_bytes in prop_oneof![Just(1_u64), 200_u64..2_000, Just(1 << 20)],
     ) {
-        let dir = scratch();
-        run(&dir.path().join("log"), small_files(file_bytes), ops);
+        plain_and_encrypted(|| {
+            let dir = scratch();
+            run(&dir.path().join("log"), small_files(file_bytes), ops.clone());
+        });
     }
 }

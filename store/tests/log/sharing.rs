@@ -8,6 +8,7 @@ use watchfire_store::log::{
     LockFile, Log, LogConfig, LogError, MAX_SOURCE_BYTES, Receipt, ReceiptCheck, verify,
     verify_receipts,
 };
+use watchfire_store::vault::Vault;
 
 use crate::{files, flip, open, read_all, record, small_files};
 
@@ -96,7 +97,7 @@ fn a_record_over_a_limit_is_refused_and_the_rest_with_it() {
     assert_eq!((log.head(), log.append(&[]).unwrap()), (0, 1));
     assert_eq!(log.append(&[record(0, 0, 0), record(2, 2, 9)]).unwrap(), 1);
     assert_eq!(read_all(&log), [(1, record(2, 2, 9))]);
-    assert!(verify(dir.path()).unwrap().ok);
+    assert!(verify(dir.path(), &Vault::PLAIN).unwrap().ok);
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn only_the_owner_may_read_and_only_one_process_may_open() {
     drop(held);
     LockFile::acquire(&path).unwrap();
     assert!(
-        Log::open(&path, LogConfig::default()).is_err(),
+        Log::open(&path, LogConfig::default(), &Vault::PLAIN).is_err(),
         "a file is no folder"
     );
 }
@@ -135,7 +136,7 @@ fn receipts_are_checked_against_what_is_there() {
     let first_kept = log.first_seq();
     drop(log);
     flip(&files(dir.path())[1], 100, 4);
-    let lost = verify(dir.path()).unwrap().missing[0];
+    let lost = verify(dir.path(), &Vault::PLAIN).unwrap().missing[0];
     let others = [
         (3, record(1, 2, 31)),
         (20, record(9, 1, 30)),
@@ -143,7 +144,7 @@ fn receipts_are_checked_against_what_is_there() {
     ];
     receipts.extend(others.iter().map(|(seq, record)| Receipt::of(*seq, record)));
     receipts.push(Receipt::of(35, &record(18, 2, 30)));
-    let (report, checks) = verify_receipts(dir.path(), &receipts).unwrap();
+    let (report, checks) = verify_receipts(dir.path(), &Vault::PLAIN, &receipts).unwrap();
     assert!(!report.ok);
     for (receipt, check) in receipts[..20].iter().zip(&checks) {
         let expected = match receipt.rows {

@@ -15,6 +15,7 @@ use watchfire_event::Record;
 use super::disk_file::{Disk, LogFile, OsDisk, ReadAt};
 use super::index::{file_name, parse_name};
 use super::{Log, LogConfig, LogError, lock};
+use crate::vault::Vault;
 
 /// The kinds of operations that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +177,7 @@ struct Outcome {
 
 fn run(dir: &Path, plan: &Arc<Plan>) -> Outcome {
     let disk = Arc::new(FailingDisk(plan.clone()));
-    let (log, _) = Log::open_on(dir, CONFIG, disk).unwrap();
+    let (log, _) = Log::open_on(dir, CONFIG, &Vault::PLAIN, disk).unwrap();
     let (mut kept, mut errors, mut syncs) = (Vec::new(), Vec::new(), None);
     for n in (0..60).step_by(2) {
         match log.append(&[record(n), record(n + 1)]) {
@@ -202,7 +203,7 @@ fn run(dir: &Path, plan: &Arc<Plan>) -> Outcome {
 
 /// The log as the next start finds it.
 fn reopened(dir: &Path) -> Vec<(u64, Record)> {
-    let (log, recovered) = Log::open(dir, CONFIG).unwrap();
+    let (log, recovered) = Log::open(dir, CONFIG, &Vault::PLAIN).unwrap();
     assert_eq!(
         (recovered.damaged, recovered.missing_rows),
         (0, 0),
@@ -268,7 +269,13 @@ fn a_failed_write_that_cannot_be_undone_is_final() {
 fn a_failed_trim_keeps_what_it_could_not_delete() {
     let dir = scratch();
     let plan = Plan::failing(&[(Op::Remove, 2)]);
-    let (log, _) = Log::open_on(dir.path(), CONFIG, Arc::new(FailingDisk(plan))).unwrap();
+    let (log, _) = Log::open_on(
+        dir.path(),
+        CONFIG,
+        &Vault::PLAIN,
+        Arc::new(FailingDisk(plan)),
+    )
+    .unwrap();
     for n in 0..60 {
         log.append(&[record(n)]).unwrap();
     }
@@ -287,7 +294,14 @@ fn a_bad_sector_costs_the_frames_in_it_and_never_cuts_a_tail() {
         ..CONFIG
     };
     let plan = Plan::failing(&[]);
-    let open = || Log::open_on(dir.path(), config, Arc::new(FailingDisk(plan.clone())));
+    let open = || {
+        Log::open_on(
+            dir.path(),
+            config,
+            &Vault::PLAIN,
+            Arc::new(FailingDisk(plan.clone())),
+        )
+    };
     let (log, _) = open().unwrap();
     for n in 0..300 {
         log.append(&[record(n)]).unwrap();
@@ -331,7 +345,7 @@ fn the_way_is_found_again_wherever_the_next_frame_starts() {
             .map(|n| (n << 64 | n).to_be_bytes())
             .collect();
         let source = Arc::from("x".repeat(extra));
-        let (log, _) = Log::open(&path, LogConfig::default()).unwrap();
+        let (log, _) = Log::open(&path, LogConfig::default(), &Vault::PLAIN).unwrap();
         log.append(&[
             Record {
                 keys,

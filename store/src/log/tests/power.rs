@@ -11,6 +11,7 @@ use watchfire_event::Record;
 use super::super::disk_file::{Disk, LogFile, OsDisk, ReadAt};
 use super::super::{Log, LogConfig, LogError};
 use super::{record, scratch};
+use crate::vault::{MasterKey, Vault};
 
 /// Written together or not at all.
 const SECTOR_BYTES: usize = 64;
@@ -153,6 +154,7 @@ impl LogFile for PowerFile {
 /// The log and what it told us, over several lives.
 struct Life {
     disk: PowerDisk,
+    vault: Vault,
     acknowledged: BTreeMap<u64, Record>,
     /// Written when the power failed: may be there or not.
     in_flight: Vec<Record>,
@@ -168,7 +170,7 @@ const CONFIG: LogConfig = LogConfig {
 impl Life {
     /// Works until the power fails or `steps` are done.
     fn live(&mut self, dir: &Path, steps: u64, chance: &mut Chance) -> Result<(), LogError> {
-        let (log, recovered) = Log::open_on(dir, CONFIG, Arc::new(self.disk.clone()))?;
+        let (log, recovered) = Log::open_on(dir, CONFIG, &self.vault, Arc::new(self.disk.clone()))?;
         // An append torn in its midst leaves a hole before its later frames. It is told as missing
         // rows: nobody can know any more that nobody was told they were safe.
         for gap in recovered.missing {
@@ -220,11 +222,23 @@ impl Life {
 
 #[test]
 fn what_was_acknowledged_survives_any_loss_of_power() {
+    lose_power_often(&Vault::PLAIN);
+}
+
+#[test]
+fn what_was_acknowledged_encrypted_survives_any_loss_of_power() {
+    let dir = scratch();
+    let key = MasterKey::random().unwrap();
+    lose_power_often(&Vault::open_or_create(dir.path(), Some(&key)).unwrap());
+}
+
+fn lose_power_often(vault: &Vault) {
     for seed in 1..=300 {
         let mut chance = Chance(seed * 0x9E37_79B9);
         let dir = scratch();
         let mut life = Life {
             disk: PowerDisk::default(),
+            vault: vault.clone(),
             acknowledged: BTreeMap::new(),
             in_flight: Vec::new(),
             trimmed: 0,
