@@ -9,7 +9,7 @@ pub(crate) enum VaultWriter<W> {
     /// What is written is what is on disk.
     Plain(W),
     /// What is on disk is encrypted.
-    Sealed(SealedWriter<W>),
+    Sealed(Box<SealedWriter<W>>),
 }
 
 /// Collects a block and seals it once more follows or the end is told: the last block is marked.
@@ -23,12 +23,12 @@ pub(crate) struct SealedWriter<W> {
 impl<W: Write> VaultWriter<W> {
     pub(super) fn sealed(mut inner: W, seal: BlockSeal) -> io::Result<Self> {
         inner.write_all(seal.header())?;
-        Ok(VaultWriter::Sealed(SealedWriter {
+        Ok(VaultWriter::Sealed(Box::new(SealedWriter {
             inner,
             seal,
             block: Vec::with_capacity(SEALED_BLOCK_BYTES),
             number: 0,
-        }))
+        })))
     }
 
     /// Writes the end and gives back the writer below. A file without its end cannot be read.
