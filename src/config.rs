@@ -21,6 +21,7 @@ struct File {
     retention: RetentionFile,
     webhooks: WebhookFile,
     encryption: EncryptionFile,
+    backup: BackupFile,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -64,6 +65,12 @@ struct EncryptionFile {
     key_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BackupFile {
+    dir: Option<PathBuf>,
+}
+
 /// What the command line says; it wins over the file and the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -102,6 +109,8 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// Encrypts the data folder, from `WATCHFIRE_MASTER_KEY` or a file.
     pub master_key: Option<MasterKey>,
+    /// The folder below which the API may write backups; none where it may not.
+    pub backup_dir: Option<PathBuf>,
 }
 
 /// Shortest admin token that is taken from the environment, characters.
@@ -145,6 +154,7 @@ impl Config {
                 .ok()
                 .filter(|t| !t.is_empty()),
             master_key: master_key(file.encryption.key_file.as_deref())?,
+            backup_dir: file.backup.dir,
         };
         config.validate(overrides.insecure)?;
         Ok(config)
@@ -160,6 +170,9 @@ impl Config {
         }
         if self.retention.is_zero() {
             bail!("retention.days must be at least 1");
+        }
+        if let Some(dir) = self.backup_dir.as_ref().filter(|dir| !dir.is_absolute()) {
+            bail!("backup.dir must be an absolute path, not {}", dir.display());
         }
         for dir in &self.rules {
             if !dir.exists() {
@@ -254,7 +267,11 @@ mod tests {
             ("[retention]\ndays = 0", "retention.days"),
             ("rules = [\"/does/not/exist\"]", "/does/not/exist"),
             ("[webhooks]\nallow = [\"loopback\"]", "allow"),
-            ("[encryption]\nkey_file = \"/does/not/exist\"", "/does/not/exist"),
+            ("[backup]\ndir = \"here\"", "absolute"),
+            (
+                "[encryption]\nkey_file = \"/does/not/exist\"",
+                "/does/not/exist",
+            ),
         ];
         for (text, part) in cases {
             let error = format!("{:#}", load(text, |_| {}).unwrap_err());

@@ -104,7 +104,10 @@ impl Server {
         }
         let progress = detection.as_ref().map(Detection::progress);
         let hooks = hooks(&rules, policy, metrics, progress);
-        let web_config = Arc::new(WebConfig::default());
+        let web_config = Arc::new(WebConfig {
+            backup_dir: config.backup_dir.clone(),
+            ..WebConfig::default()
+        });
         let state = AppState {
             store: store.clone(),
             rules: rules.catalog(),

@@ -66,7 +66,9 @@ fn rotate(data: &Path, old: &KeyArgs, new_key_file: &Path) -> Result<()> {
     let _lock = watchfire_store::log::LockFile::acquire(&data.join("lock"))
         .with_context(|| format!("cannot change the keys of {}", data.display()))?;
     let id = vault::rotate(data, &old, &new)?;
-    output::line(&format!("the data key {id} is now wrapped by the new master key"));
+    output::line(&format!(
+        "the data key {id} is now wrapped by the new master key"
+    ));
     output::line("old copies of keys.json, such as in backups, still need the old master key");
     Ok(())
 }

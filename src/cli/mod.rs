@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod backup;
 mod channel;
 mod client;
 mod config;
@@ -7,6 +8,7 @@ mod demo;
 mod detect;
 mod key;
 mod output;
+mod restore;
 mod rules;
 mod search;
 mod serve;
@@ -59,6 +61,10 @@ enum Command {
     Channel(channel::ChannelCommand),
     /// Check the log, segments and metadata of a data folder that no server uses
     Verify(verify::VerifyArgs),
+    /// Make a backup of a running server, or of a data folder that no server uses
+    Backup(backup::BackupArgs),
+    /// Make a data folder out of a backup
+    Restore(restore::RestoreArgs),
     /// Make and exchange the master key of an encrypted data folder
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -114,6 +120,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Channel(command) => channel::run(command),
         Command::Verify(args) => verify::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Config(command) => config::run(&command),
     };

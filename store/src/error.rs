@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The keys of an encrypted folder cannot be used.
     #[error("{0}")]
     Vault(#[from] crate::vault::VaultError),
+    /// Another backup writes to the same repository.
+    #[error("another backup is writing to {0}")]
+    BackupRunning(String),
     /// The log failed.
     #[error("log: {0}")]
     Log(String),
@@ -61,6 +64,7 @@ impl StoreError {
             StoreError::Io { .. } => "io",
             StoreError::Corrupt(_) => "corrupt",
             StoreError::Vault(error) => error.code(),
+            StoreError::BackupRunning(_) => "backup_running",
             StoreError::Log(_) => "log",
             StoreError::Meta(_) => "meta",
             StoreError::Query(_) => "invalid_query",

@@ -14,6 +14,7 @@
 //!
 //! It knows nothing of HTTP, of rules or of detectors.
 
+pub mod backup;
 mod commit;
 mod compact;
 mod config;
@@ -275,8 +276,8 @@ impl Store {
         self.shared.status()
     }
 
-    /// Stops taking events, lets a seal or a rewrite under way finish, releases the folder. What is not in a
-    /// segment is in the log and comes back at the next start.
+    /// Stops taking events, lets a seal or a rewrite under way finish, releases the folder. What is
+    /// not in a segment is in the log and comes back at the next start.
     pub async fn close(self) {
         self.shared.drain();
         let running = std::mem::take(&mut *lock(&self.tasks.running));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use watchfire_event::{EventBatch, Record};
 
+use crate::backup;
 use crate::log::dead::DeadLetters;
 use crate::log::dedup::Dedup;
 use crate::log::disk::Reserve;
@@ -36,6 +37,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
     let dir = config.data_dir.clone();
     make_private(&segments_dir(&dir))?;
     let lock = acquire(&dir.join("lock")).await?;
+    backup::refuse_half_restored(&dir)?;
     let vault = Vault::open_or_create(&dir, config.master_key.as_ref())?;
     let meta = Meta::open(&dir).await?.with_vault(vault.clone());
     let rows = meta.segments().await?;
@@ -54,18 +56,10 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
         let (log, recovered) = Log::open(&dir.join("log"), log_config, &vault)?;
         let log_lost_rows = tell_recovery(&recovered, position);
         let replayed = replay(&log, position, &rebuild)?;
-        let mut dedup = Dedup::load(keys);
-        let mut unsealed = UnsealedKeys::default();
-        for (last, key, received_ns) in &replayed.keys {
-            dedup.insert(*key, *received_ns);
-            unsealed.push(*last, *key, *received_ns);
-        }
-        let memory = replayed
-            .batches
-            .into_iter()
-            .map(|b| Arc::new(MemoryBatch::new(b)));
+        let (dedup, unsealed) = replayed.remember(Dedup::load(keys));
+        let memory = |batch| Arc::new(MemoryBatch::new(batch));
         let view = View {
-            memory: memory.collect(),
+            memory: replayed.batches.into_iter().map(memory).collect(),
             segments,
             passed: Vec::new(),
             hidden: Arc::default(),
@@ -91,6 +85,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             log_lost_rows,
             damaged: damaged.into(),
             seals: Semaphore::new(1),
+            trims: Semaphore::new(1),
             wake: Notify::new(),
             upkeep_wake: Notify::new(),
             queries: Arc::new(Semaphore::new(QUERIES)),
@@ -205,6 +200,18 @@ struct Replayed {
     batches: Vec<EventBatch>,
     /// Key, with the last sequence number of its record and its time of receipt.
     keys: Vec<(u64, watchfire_event::Key, i64)>,
+}
+
+impl Replayed {
+    /// Adds the keys of rows that are in no segment yet.
+    fn remember(&self, mut dedup: Dedup) -> (Dedup, UnsealedKeys) {
+        let mut unsealed = UnsealedKeys::default();
+        for (last, key, received_ns) in &self.keys {
+            dedup.insert(*key, *received_ns);
+            unsealed.push(*last, *key, *received_ns);
+        }
+        (dedup, unsealed)
+    }
 }
 
 /// Rebuilds every row after `position`.

@@ -184,6 +184,7 @@ impl Shared {
 
     /// Lets go of log files that every reader has passed.
     pub(crate) async fn trim_log(self: &Arc<Self>) {
+        let _one_at_a_time = self.trims.acquire().await;
         let shared = self.clone();
         let passed = self
             .sealed

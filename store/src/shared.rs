@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub damaged: Mutex<Vec<DamagedSegment>>,
     /// One place, for whoever changes the rows in memory other than by adding, or the segments.
     pub seals: Semaphore,
+    /// One place, for whoever deletes log files or must keep them.
+    pub trims: Semaphore,
     /// Wakes the sealing task.
     pub wake: Notify,
     /// Wakes the task that rewrites segments.

@@ -175,6 +175,7 @@ impl From<StoreError> for ApiError {
             StoreError::InvalidRequest(_) | StoreError::Sql(_) => {
                 Self::new(S::BAD_REQUEST, code, e.to_string())
             }
+            StoreError::BackupRunning(_) => Self::new(S::CONFLICT, code, e.to_string()),
             StoreError::InvalidCursor => Self::new(S::BAD_REQUEST, code, e.to_string()),
             StoreError::Cancelled => {
                 Self::new(S::SERVICE_UNAVAILABLE, "draining", "shutting down").retry_after(5)

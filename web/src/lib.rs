@@ -162,6 +162,7 @@ pub fn routes() -> Vec<Route> {
         route(&get, "/api/v1/detectors", Needs(Read), r::rules::detectors),
         route(&get, "/api/v1/status", Needs(Read), r::status::status),
         route(&get, "/api/v1/audit", Needs(Admin), r::audit::audit),
+        route(&post, "/api/v1/backups", Needs(Admin), r::backups::create).streaming(),
         route(&get, "/api/v1/session", Anyone, r::session::whoami),
         route(&post, "/api/v1/session", Public, r::session::login),
         route(&delete, "/api/v1/session", Anyone, r::session::logout),

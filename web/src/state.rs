@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub struct WebConfig {
     pub max_exports: usize,
     /// How long a request that is not a stream may take.
     pub request_timeout: Duration,
+    /// The folder below which backups may be written; none where they may not be asked for.
+    pub backup_dir: Option<PathBuf>,
 }
 
 impl Default for WebConfig {
@@ -101,6 +104,7 @@ impl Default for WebConfig {
             max_tails: 64,
             max_exports: 4,
             request_timeout: Duration::from_secs(60),
+            backup_dir: None,
         }
     }
 }

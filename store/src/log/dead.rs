@@ -24,6 +24,7 @@ use watchfire_event::DeadLetter;
 
 use super::disk_file::create_private_dir;
 use super::error::LogError;
+use crate::backup::SourceFile;
 use crate::vault::{SmallSeal, Vault};
 
 /// The store is split into so many files.
@@ -181,6 +182,18 @@ impl DeadLetters {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LogError::io("read", &path)(error)),
         }
+    }
+
+    /// The files with so many bytes as hold whole letters, oldest first.
+    pub(crate) fn files(&self) -> Vec<SourceFile> {
+        let state = self.lock();
+        let newest = state.newest().0;
+        let file = |(number, bytes): &(u64, u64)| SourceFile {
+            path: file_path(&self.dir, *number),
+            bytes: *bytes,
+            grows: *number == newest,
+        };
+        state.files.iter().map(file).collect()
     }
 
     /// Size of all files.

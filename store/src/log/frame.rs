@@ -36,9 +36,9 @@ const KEY_BYTES: usize = size_of::<Key>();
 const MAX_PAYLOAD_BYTES: usize =
     MAX_LINES_BYTES + MAX_LINES_BYTES / 8 + MAX_SOURCE_BYTES + MAX_KEYS * KEY_BYTES + 64;
 
-/// The format of files in a folder of this vault.
-pub(super) fn format_of(vault: &Vault) -> u32 {
-    match vault.is_sealing() {
+/// The format of files in a folder that is encrypted, or is not.
+pub(super) fn format_of(sealed: bool) -> u32 {
+    match sealed {
         true => SEALED_FORMAT,
         false => PLAIN_FORMAT,
     }

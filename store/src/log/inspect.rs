@@ -9,7 +9,6 @@ use super::error::LogError;
 use super::frame::{self, FILE_HEADER_BYTES, FileHeader, FrameHeader, SEALED_FORMAT};
 use super::index::{FileEntry, Mark, parse_name};
 use super::scan::{Scan, Span, Step};
-use crate::vault::Vault;
 
 /// At most so many damaged places of a file are listed; all are counted.
 const DAMAGE_LISTED: usize = 1_000;
@@ -51,10 +50,10 @@ pub(super) struct Inspected {
 pub(super) fn inspect(
     disk: &dyn Disk,
     dir: &Path,
-    vault: &Vault,
+    sealed: bool,
     look: Look<'_>,
 ) -> Result<Inspection, LogError> {
-    let own_format = frame::format_of(vault);
+    let own_format = frame::format_of(sealed);
     let mut found = Inspection::default();
     // All headers first: nothing is judged if one file is too new for this program.
     let mut files = Vec::new();
@@ -240,6 +239,15 @@ fn log_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64, u64)>> {
     }
     files.sort_by_key(|(_, seq, id)| (*seq, *id));
     Ok(files)
+}
+
+/// The last sequence number in a log folder that no process writes to; 0 for none.
+///
+/// # Errors
+/// When the folder cannot be read, or is not encrypted as `sealed` says.
+pub(crate) fn head_of(dir: &Path, sealed: bool) -> Result<u64, LogError> {
+    let found = inspect(&OsDisk, dir, sealed, &mut |_, _| true)?;
+    Ok(found.progress.next_seq.saturating_sub(1))
 }
 
 /// Does a log folder, which need not be there, hold an encrypted file?

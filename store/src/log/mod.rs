@@ -74,12 +74,13 @@ use index::Index;
 use reader::KnownDamage;
 use writer::Writer;
 
+use crate::backup::SourceFile;
 use crate::vault::Vault;
 
 pub use damage::{Damage, DamageKind, SeqRange};
 pub use error::LogError;
 pub use frame::{MAX_KEYS, MAX_LINES_BYTES, MAX_SOURCE_BYTES};
-pub(crate) use inspect::holds_encrypted;
+pub(crate) use inspect::{head_of, holds_encrypted};
 pub use lock::LockFile;
 pub use receipt::{NotAReceipt, Receipt};
 pub use recovery::{Cut, Recovered};
@@ -251,6 +252,25 @@ impl Log {
             self.record_size();
         }
         Ok(deleted)
+    }
+
+    /// The files as far as they are durable, oldest first, and the last sequence number in them.
+    pub(crate) fn durable_files(&self) -> (u64, Vec<SourceFile>) {
+        let index = lock(&self.index);
+        let mut files: Vec<SourceFile> = index
+            .files
+            .iter()
+            .map(|file| SourceFile {
+                path: file.path.clone(),
+                bytes: file.len,
+                grows: false,
+            })
+            .collect();
+        if let Some(active) = files.last_mut() {
+            active.grows = true;
+        }
+        let next_seq = index.files.back().map_or(1, |file| file.next_seq);
+        (next_seq.saturating_sub(1), files)
     }
 
     /// Last sequence number that is durable; 0 for none.

@@ -78,7 +78,7 @@ pub(super) fn recover(
     disk: Arc<dyn Disk>,
 ) -> Result<(Writer, Index, Recovered), LogError> {
     create_private_dir(dir).map_err(LogError::io("create", dir))?;
-    let mut found = inspect(disk.as_ref(), dir, vault, &mut |_, _| true)?;
+    let mut found = inspect(disk.as_ref(), dir, vault.is_sealing(), &mut |_, _| true)?;
     let cut = cut_tail(dir, &mut found, disk.as_ref())?;
     let resumed = resume((dir, vault), &found, config, disk.as_ref())?;
     let mut index = Index::default();

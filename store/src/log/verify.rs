@@ -93,7 +93,7 @@ pub fn verify_receipts(
 ) -> Result<(Report, Vec<ReceiptCheck>), LogError> {
     let mut found = BTreeMap::new();
     let wanted: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.rows.first).collect();
-    let report = inspect(&OsDisk, dir, vault, &mut |header, payload| {
+    let report = inspect(&OsDisk, dir, vault.is_sealing(), &mut |header, payload| {
         let record = sound_record(header, payload, vault);
         if let Some(record) = record
             .as_ref()

@@ -223,7 +223,7 @@ pub(super) fn create_file(
         .map_err(failed("create"))
         .map_err(CreateError::Write)?;
     let header = FileHeader {
-        format: frame::format_of(vault),
+        format: frame::format_of(vault.is_sealing()),
         id,
         first_seq,
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod answers;
+mod backups;
 mod bed;
 mod encrypted;
 mod hiding;

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod backups;
 pub mod channels;
 pub mod dead_letters;
 pub mod entities;

@@ -23,7 +23,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::users::list, super::users::create, super::users::change, super::users::delete,
         super::rules::list, super::rules::get, super::rules::check, super::rules::reload,
         super::rules::detectors,
-        super::status::status, super::audit::audit,
+        super::status::status, super::audit::audit, super::backups::create,
         super::session::whoami, super::session::login, super::session::logout,
         super::session::setup,
         super::health::livez, super::health::readyz, super::health::metrics, openapi,
