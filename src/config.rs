@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use ipnet::IpNet;
 use serde::Deserialize;
+use watchfire_event::Query;
+use watchfire_store::RetentionClass;
 use watchfire_store::vault::MasterKey;
 
 /// What can be written in the configuration file.
@@ -51,6 +53,14 @@ struct DetectFile {
 struct RetentionFile {
     days: Option<u32>,
     max_bytes: Option<u64>,
+    classes: Vec<ClassFile>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClassFile {
+    query: String,
+    days: u32,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -101,6 +111,8 @@ pub struct Config {
     pub detect: bool,
     /// Events received longer ago are dropped.
     pub retention: Duration,
+    /// Events that are dropped earlier.
+    pub retention_classes: Vec<RetentionClass>,
     /// Segments beyond this many bytes are dropped, oldest first.
     pub retention_bytes: Option<u64>,
     /// Networks besides the public ones that webhooks may go to.
@@ -148,6 +160,12 @@ impl Config {
             retention: Duration::from_secs(
                 u64::from(file.retention.days.unwrap_or(90)) * 24 * 3600,
             ),
+            retention_classes: file
+                .retention
+                .classes
+                .iter()
+                .map(class)
+                .collect::<Result<_>>()?,
             retention_bytes: file.retention.max_bytes,
             webhook_allow,
             admin_token: std::env::var("WATCHFIRE_ADMIN_TOKEN")
@@ -201,6 +219,24 @@ pub fn master_key(file: Option<&Path>) -> Result<Option<MasterKey>> {
         (Some(text), _) => Some(MasterKey::parse(&text, NAME)?),
         (None, Some(path)) => Some(MasterKey::from_file(path)?),
         (None, None) => None,
+    })
+}
+
+fn class(file: &ClassFile) -> Result<RetentionClass> {
+    let text = &file.query;
+    let query = Query::parse(text).map_err(|error| {
+        let at = error.position;
+        anyhow!("retention.classes: query {text:?} cannot be read at character {at}: {error}")
+    })?;
+    if query.is_all() {
+        bail!("retention.classes: query {text:?} matches every event; set retention.days instead");
+    }
+    if file.days == 0 {
+        bail!("retention.classes: days must be at least 1 for query {text:?}");
+    }
+    Ok(RetentionClass {
+        query,
+        keep: Duration::from_secs(u64::from(file.days) * 24 * 3600),
     })
 }
 
@@ -260,11 +296,43 @@ mod tests {
     }
 
     #[test]
+    fn classes_of_retention_are_read() {
+        let text = "[[retention.classes]]\nquery = \"service.name:debug-*\"\ndays = 3\n\
+                    [[retention.classes]]\nquery = \"log.level:trace\"\ndays = 1";
+        let config = load(text, |_| {}).unwrap();
+        let classes: Vec<(&str, u64)> = config
+            .retention_classes
+            .iter()
+            .map(|c| (c.query.text(), c.keep.as_secs()))
+            .collect();
+        assert_eq!(
+            classes,
+            [
+                ("service.name:debug-*", 3 * 86_400),
+                ("log.level:trace", 86_400)
+            ]
+        );
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let cases = [
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("listen = \"0.0.0.0:7700\"", "--insecure"),
             ("[retention]\ndays = 0", "retention.days"),
+            (
+                "[[retention.classes]]\nquery = \"a:(b\"\ndays = 3",
+                "retention.classes: query \"a:(b\" cannot be read",
+            ),
+            (
+                "[[retention.classes]]\nquery = \"a:b\"\ndays = 0",
+                "retention.classes: days must be at least 1",
+            ),
+            (
+                "[[retention.classes]]\nquery = \"*\"\ndays = 3",
+                "set retention.days instead",
+            ),
+            ("[[retention.classes]]\nquery = \"a:b\"", "days"),
             ("rules = [\"/does/not/exist\"]", "/does/not/exist"),
             ("[webhooks]\nallow = [\"loopback\"]", "allow"),
             ("[backup]\ndir = \"here\"", "absolute"),

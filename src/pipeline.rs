@@ -203,6 +203,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 async fn open_store(config: &Config, ingest: &IngestConfig) -> Result<Store> {
     let mut store = StoreConfig::new(&config.data);
     store.retention = config.retention;
+    store.retention_classes = config.retention_classes.clone();
     store.retention_bytes = config.retention_bytes;
     store.master_key.clone_from(&config.master_key);
     let mappings = Mappings::builtin().context("the built-in mappings")?;

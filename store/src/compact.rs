@@ -57,7 +57,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<bool, StoreError> {
     let merged = Rewrite::merge(&inputs)
         .run(shared, &RewriteCause::Compaction)
         .await?;
-    let Some(merged) = merged.flatten() else {
+    let Some(merged) = merged.and_then(|done| done.segment) else {
         return Ok(false);
     };
     let bytes: u64 = inputs.iter().map(|s| s.info.bytes()).sum();

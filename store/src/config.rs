@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::vault::MasterKey;
+use watchfire_event::Query;
 
 /// Settings of the store.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct StoreConfig {
     pub memory_limit_bytes: usize,
     /// How long events are kept, by time of receipt.
     pub retention: Duration,
+    /// Events that are kept for a shorter time.
+    pub retention_classes: Vec<RetentionClass>,
     /// Bytes of segments to keep; the oldest go first.
     pub retention_bytes: Option<u64>,
     /// Free bytes of the volume below which commits are refused; by default the greater of 5 %
@@ -31,6 +34,24 @@ pub struct StoreConfig {
     pub master_key: Option<MasterKey>,
 }
 
+/// Events that match a query are kept for so long, by time of receipt.
+#[derive(Clone)]
+pub struct RetentionClass {
+    /// Which events.
+    pub query: Query,
+    /// For how long.
+    pub keep: Duration,
+}
+
+impl std::fmt::Debug for RetentionClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RetentionClass")
+            .field("query", &self.query.text())
+            .field("keep", &self.keep)
+            .finish()
+    }
+}
+
 impl StoreConfig {
     /// The defaults, for a data folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
@@ -40,6 +61,7 @@ impl StoreConfig {
             seal_age: Duration::from_secs(5 * 60),
             memory_limit_bytes: 512 << 20,
             retention: Duration::from_secs(90 * 86_400),
+            retention_classes: Vec::new(),
             retention_bytes: None,
             disk_reserve_bytes: None,
             compact_interval: Duration::from_secs(30),

@@ -15,6 +15,8 @@
 //! It knows nothing of HTTP, of rules or of detectors.
 
 pub mod backup;
+mod classes;
+mod clock;
 mod commit;
 mod compact;
 mod config;
@@ -42,7 +44,7 @@ mod upkeep;
 pub mod vault;
 mod verify;
 
-pub use config::StoreConfig;
+pub use config::{RetentionClass, StoreConfig};
 pub use error::StoreError;
 pub use search::{
     Bucket, Cursor, Facet, FieldInfo, Histogram, Hit, MAX_BUCKETS, MAX_FACET_FIELDS,
@@ -276,8 +278,8 @@ impl Store {
         self.shared.status()
     }
 
-    /// Stops taking events, lets a seal or a rewrite under way finish, releases the folder. What is
-    /// not in a segment is in the log and comes back at the next start.
+    /// Stops taking events, lets a seal or a rewrite under way finish, releases the folder. What
+    /// is not in a segment is in the log and comes back at the next start.
     pub async fn close(self) {
         self.shared.drain();
         let running = std::mem::take(&mut *lock(&self.tasks.running));

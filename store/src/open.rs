@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
-use watchfire_event::{EventBatch, Record};
+use watchfire_event::{EventBatch, Key, Record};
 
 use crate::backup;
 use crate::log::dead::DeadLetters;
@@ -32,6 +32,29 @@ const DEAD_LETTER_BYTES: u64 = 256 << 20;
 /// Keys are remembered this long, nanoseconds (24 h).
 const KEY_AGE_NS: i64 = 24 * 3_600 * 1_000_000_000;
 
+/// What the metadata says at the start.
+struct Known {
+    segments: Vec<SegmentRow>,
+    /// Last sequence number in a segment.
+    position: u64,
+    /// Last sequence number that detection has committed.
+    detection: u64,
+    /// Keys of sealed records with their times of receipt.
+    keys: Vec<(Key, i64)>,
+}
+
+impl Known {
+    async fn of(meta: &Meta) -> Result<Known, StoreError> {
+        let since = now_ns().saturating_sub(KEY_AGE_NS);
+        Ok(Known {
+            segments: meta.segments().await?,
+            position: meta.store_position().await?,
+            detection: meta.load_detection().await?.map_or(0, |d| d.position),
+            keys: meta.recent_keys(since).await?,
+        })
+    }
+}
+
 /// Opens everything and brings back exactly the acknowledged events.
 pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared, StoreError> {
     let dir = config.data_dir.clone();
@@ -40,6 +63,7 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
     backup::refuse_half_restored(&dir)?;
     let vault = Vault::open_or_create(&dir, config.master_key.as_ref())?;
     let meta = Meta::open(&dir).await?.with_vault(vault.clone());
+<<<<<<< HEAD
     let rows = meta.segments().await?;
     let position = meta.store_position().await?;
     let detection = meta.load_detection().await?.map_or(0, |d| d.position);
@@ -97,8 +121,74 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
             log,
         })
     };
+=======
+    let known = Known::of(&meta).await?;
+    let blocking = move || build(config, rebuild, (meta, vault, lock), known);
+>>>>>>> 95247a3 (Keep events of a retention class for a shorter time than the others)
     let joined = tokio::task::spawn_blocking(blocking).await;
     joined.map_err(|e| StoreError::Internal(format!("opening the store: {e}")))?
+}
+
+fn build(
+    config: StoreConfig,
+    rebuild: Rebuild,
+    (meta, vault, lock): (Meta, Vault, LockFile),
+    known: Known,
+) -> Result<Shared, StoreError> {
+    let dir = config.data_dir.clone();
+    let (segments, damaged) = open_segments(&dir, &known.segments, &vault)?;
+    let floor_seq = known.position.max(known.detection);
+    let log_config = LogConfig {
+        file_bytes: config.log_file_bytes,
+        floor_seq,
+    };
+    let (log, recovered) = Log::open(&dir.join("log"), log_config, &vault)?;
+    let log_lost_rows = tell_recovery(&recovered, known.position);
+    let replayed = replay(&log, known.position, &rebuild)?;
+    let mut dedup = Dedup::load(known.keys);
+    let mut unsealed = UnsealedKeys::default();
+    for (last, key, received_ns) in &replayed.keys {
+        dedup.insert(*key, *received_ns);
+        unsealed.push(*last, *key, *received_ns);
+    }
+    let batches = replayed.batches.into_iter();
+    let view = View {
+        memory: batches.map(|b| Arc::new(MemoryBatch::new(b))).collect(),
+        segments,
+        passed: Vec::new(),
+        hidden: Arc::default(),
+    };
+    let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
+        .map_err(StoreError::io("asking for free disk space"))?;
+    Ok(Shared {
+        dead: DeadLetters::open(&dir.join("dead-letters"), DEAD_LETTER_BYTES, &vault)?,
+        reserve,
+        view: CurrentView::new(view),
+        cache: MatchCache::default(),
+        commits: Default::default(),
+        dedup: dedup.into(),
+        unsealed_keys: unsealed.into(),
+        head: watch::Sender::new(log.head().max(floor_seq)),
+        tail: broadcast::Sender::new(TAIL_BATCHES),
+        sealed: AtomicU64::new(known.position),
+        detect: AtomicU64::new(0),
+        read: AtomicU64::new(0),
+        draining: AtomicBool::new(false),
+        log_failed: AtomicBool::new(false),
+        refused: Default::default(),
+        log_lost_rows,
+        damaged: damaged.into(),
+        seals: Semaphore::new(1),
+        wake: Notify::new(),
+        upkeep_wake: Notify::new(),
+        queries: Arc::new(Semaphore::new(QUERIES)),
+        lock: Some(lock).into(),
+        config,
+        rebuild,
+        vault,
+        meta,
+        log,
+    })
 }
 
 fn make_private(dir: &Path) -> Result<(), StoreError> {
@@ -199,7 +289,7 @@ fn tell_recovery(recovered: &Recovered, position: u64) -> u64 {
 struct Replayed {
     batches: Vec<EventBatch>,
     /// Key, with the last sequence number of its record and its time of receipt.
-    keys: Vec<(u64, watchfire_event::Key, i64)>,
+    keys: Vec<(u64, Key, i64)>,
 }
 
 impl Replayed {

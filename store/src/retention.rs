@@ -1,21 +1,19 @@
 //! Letting whole segments go, by time of receipt and by bytes, and saying what went and why.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::CarefulClock;
 use crate::memtable::View;
-use crate::shared::{Shared, now_ns};
+use crate::shared::Shared;
 
 /// Between two checks.
 const EVERY: Duration = Duration::from_secs(60);
-/// A wall clock that moves this much further than the monotonic one between two checks has
-/// jumped: nothing is deleted on its word until the next check agrees with it.
-const JUMP_NS: i64 = 3_600 * 1_000_000_000;
 
 /// Remembers when the last check was.
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
-    last: Option<(Instant, i64)>,
+    clock: CarefulClock,
 }
 
 /// Which segments go, and why.
@@ -28,14 +26,9 @@ struct Expired {
 impl Retention {
     /// Checks once a minute.
     pub async fn run(&mut self, shared: &Arc<Shared>) {
-        if self.last.is_some_and(|(at, _)| at.elapsed() < EVERY) {
+        let Some(now) = self.clock.told(EVERY) else {
             return;
-        }
-        let now = now_ns();
-        if !self.trusts_clock(Instant::now(), now) {
-            tracing::warn!("the clock jumped forward; retention waits for the next check");
-            return;
-        }
+        };
         let _one_at_a_time = shared.seals.acquire().await;
         let expired = expired(
             &shared.view.get(),
@@ -45,17 +38,6 @@ impl Retention {
         );
         remove(shared, &expired.by_age, "retention").await;
         remove(shared, &expired.by_bytes, "retention_bytes").await;
-    }
-
-    /// Notes the time of this check. False when the wall clock ran away since the last one.
-    fn trusts_clock(&mut self, at: Instant, now_ns: i64) -> bool {
-        let before = self.last.replace((at, now_ns));
-        let Some((then, wall)) = before else {
-            return true;
-        };
-        let passed = at.saturating_duration_since(then).as_nanos();
-        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
-        now_ns.saturating_sub(wall).saturating_sub(passed) <= JUMP_NS
     }
 }
 
@@ -99,27 +81,5 @@ async fn remove(shared: &Arc<Shared>, ids: &[String], reason: &'static str) {
         metrics::counter!("watchfire_store_expired_events_total", "reason" => reason)
             .increment(info.rows);
         segment.doom();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_jumps_is_believed_at_the_second_check() {
-        let start = Instant::now();
-        let minute = Duration::from_secs(60);
-        let minute_ns = 60_000_000_000;
-        let day_ns = 86_400_000_000_000;
-        let mut retention = Retention::default();
-        assert!(retention.trusts_clock(start, 0));
-        assert!(retention.trusts_clock(start + minute, minute_ns));
-        assert!(!retention.trusts_clock(start + 2 * minute, 2 * minute_ns + day_ns));
-        assert!(retention.trusts_clock(start + 3 * minute, 3 * minute_ns + day_ns));
-        assert!(
-            retention.trusts_clock(start + 4 * minute, 0),
-            "a step back deletes nothing"
-        );
     }
 }

@@ -23,6 +23,15 @@ pub(crate) struct Rewrite {
     pub inputs: Vec<(Arc<Segment>, Rows)>,
 }
 
+/// What a rewrite has done.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    /// The new segment; none when no row was left.
+    pub segment: Option<Arc<Segment>>,
+    /// Rows left out.
+    pub removed: u64,
+}
+
 impl Rewrite {
     /// Nothing is left out.
     pub fn merge(inputs: &[Arc<Segment>]) -> Rewrite {
@@ -32,17 +41,30 @@ impl Rewrite {
         }
     }
 
+    /// One segment without these rows.
+    pub fn without(segment: Arc<Segment>, rows: Rows) -> Rewrite {
+        Rewrite {
+            inputs: vec![(segment, rows)],
+        }
+    }
+
+    /// Rows that are left out.
+    pub fn removed(&self) -> u64 {
+        let removed = |(segment, rows): &(Arc<Segment>, Rows)| rows.count(segment.rows()) as u64;
+        self.inputs.iter().map(removed).sum()
+    }
+
     fn ids(&self) -> Vec<String> {
         self.inputs.iter().map(|(s, _)| s.info.id.clone()).collect()
     }
 
-    /// Carries it out; answers with the new segment, if a row was left. `None` when the inputs went away meanwhile, or are damaged: nothing has
+    /// Carries it out. `None` when the inputs went away meanwhile, or are damaged: nothing has
     /// changed then. Only one rewrite may run at a time; sealing waits for the swap alone.
     pub async fn run(
         self,
         shared: &Arc<Shared>,
         cause: &RewriteCause,
-    ) -> Result<Option<Option<Arc<Segment>>>, StoreError> {
+    ) -> Result<Option<Rewritten>, StoreError> {
         if !self.is_sound(shared).await? {
             return Ok(None);
         }
@@ -54,7 +76,10 @@ impl Rewrite {
         }
         self.enter(shared, segment.as_deref(), cause).await?;
         self.swap(shared, segment.clone());
-        Ok(Some(segment))
+        Ok(Some(Rewritten {
+            segment,
+            removed: self.removed(),
+        }))
     }
 
     /// Are the files what was written? Damage must not be copied under a new checksum.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::StoreError;
+use crate::classes::Classes;
 use crate::compact;
 use crate::shared::Shared;
 
@@ -12,15 +14,21 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Runs until the store is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut classes = Classes::default();
     let mut compacted = Instant::now();
     while !shared.draining.load(Ordering::Acquire) {
         let _ = tokio::time::timeout(TICK, shared.upkeep_wake.notified()).await;
+        tell("apply retention classes", classes.run(&shared).await);
         if compacted.elapsed() >= shared.config.compact_interval {
-            if let Err(error) = compact::run(&shared).await {
-                metrics::counter!("watchfire_store_rewrite_failures_total").increment(1);
-                tracing::error!(%error, "cannot merge segments; they stay as they are");
-            }
+            tell("merge segments", compact::run(&shared).await);
             compacted = Instant::now();
         }
+    }
+}
+
+fn tell<T>(what: &str, result: Result<T, StoreError>) {
+    if let Err(error) = result {
+        metrics::counter!("watchfire_store_rewrite_failures_total").increment(1);
+        tracing::error!(%error, "cannot {what}; the segments stay as they are");
     }
 }

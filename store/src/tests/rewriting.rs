@@ -1,14 +1,18 @@
 //! Segments put in the place of others: the same answers before, after and after any crash.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
-use serde_json::Value;
-use watchfire_event::TimeRange;
+use serde_json::{Value, json};
+use watchfire_event::{Query, TimeRange};
 
 use super::answers::check;
-use super::bed::{Bed, now_ns, record, shop_event};
+use super::bed::{Bed, WAIT, now_ns, record, shop_event};
+use crate::classes::Classes;
 use crate::compact;
 use crate::meta::RewriteCause;
 use crate::rewrite::Rewrite;
+use crate::{Order, RetentionClass, SearchRequest};
 
 const QUERIES: [&str; 5] = [
     "*",
@@ -170,6 +174,76 @@ async fn days_of_receipt_are_not_mixed() {
         .collect();
     assert_eq!(rows, [1, 1, 4]);
     check_all(&bed, "merged").await;
+}
+
+async fn kept(bed: &Bed) -> Vec<u64> {
+    let request = SearchRequest {
+        query: Query::all(),
+        range: TimeRange::ALL,
+        limit: 1_000,
+        cursor: None,
+        order: Order::OldestFirst,
+    };
+    let page = bed.store.search(request).await.unwrap();
+    let mut seqs: Vec<u64> = page.hits.iter().map(|hit| hit.seq).collect();
+    seqs.sort_unstable();
+    seqs
+}
+
+/// What the audit trail says was removed by retention classes.
+async fn removed(bed: &Bed) -> u64 {
+    let audit = bed.store.meta().list_audit(None, 100).await.unwrap();
+    let rows = audit.iter().filter(|row| row.what == "segments.rewrite");
+    rows.map(|row| row.detail["events"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_of_events_goes_earlier_and_says_so() {
+    let class = |query: &str, days: u64| RetentionClass {
+        query: Query::parse(query).unwrap(),
+        keep: Duration::from_secs(days * 86_400),
+    };
+    let mut bed = Bed::new().await;
+    let day = 86_400_000_000_000;
+    let debug = json!({"service": {"name": "debug-a"}, "level": "info", "only": "here"});
+    let trace = json!({"service": {"name": "shop"}, "level": "trace"});
+    let plain = json!({"service": {"name": "shop"}, "level": "info"});
+    let events = [debug.clone(), trace.clone(), plain];
+    for age in [5, 2, 0] {
+        bed.commit_record(record(&events, now_ns() - age * day, vec![]))
+            .await;
+        bed.seal().await;
+    }
+    // A segment of which nothing is left.
+    bed.commit_record(record(&[debug, trace], now_ns() - 5 * day, vec![]))
+        .await;
+    bed.seal().await;
+    bed.commit(&events).await;
+    bed.config.retention_classes = vec![class("service.name:debug-*", 3), class("level:trace", 1)];
+    let bed = bed.reopen().await;
+    let done = async {
+        while bed.store.status().rows > 9 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, done).await.unwrap();
+    let expected = [3, 4, 6, 7, 8, 9, 12, 13, 14];
+    assert_eq!(
+        kept(&bed).await,
+        expected,
+        "young rows and rows in memory stay"
+    );
+    assert_eq!(bed.store.status().segments, 3);
+    let fields = bed.store.fields().await.unwrap();
+    let only = fields.iter().find(|f| f.name == "only").unwrap();
+    assert_eq!(only.events, 3, "no trace of what went: {only:?}");
+
+    assert_eq!(removed(&bed).await, 5);
+    let before: Vec<_> = bed.store.meta().segments().await.unwrap();
+    Classes::default().run(&bed.store.shared).await.unwrap();
+    assert_eq!(bed.store.meta().segments().await.unwrap(), before);
+    let bed = bed.reopen().await;
+    assert_eq!(kept(&bed).await, expected);
 }
 
 proptest! {
