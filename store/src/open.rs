@@ -63,68 +63,8 @@ pub(crate) async fn open(config: StoreConfig, rebuild: Rebuild) -> Result<Shared
     backup::refuse_half_restored(&dir)?;
     let vault = Vault::open_or_create(&dir, config.master_key.as_ref())?;
     let meta = Meta::open(&dir).await?.with_vault(vault.clone());
-<<<<<<< HEAD
-    let rows = meta.segments().await?;
-    let position = meta.store_position().await?;
-    let detection = meta.load_detection().await?.map_or(0, |d| d.position);
-    let keys = meta
-        .recent_keys(now_ns().saturating_sub(KEY_AGE_NS))
-        .await?;
-    let blocking = move || {
-        let (segments, damaged) = open_segments(&dir, &rows, &vault)?;
-        let floor_seq = position.max(detection);
-        let log_config = LogConfig {
-            file_bytes: config.log_file_bytes,
-            floor_seq,
-        };
-        let (log, recovered) = Log::open(&dir.join("log"), log_config, &vault)?;
-        let log_lost_rows = tell_recovery(&recovered, position);
-        let replayed = replay(&log, position, &rebuild)?;
-        let (dedup, unsealed) = replayed.remember(Dedup::load(keys));
-        let memory = |batch| Arc::new(MemoryBatch::new(batch));
-        let view = View {
-            memory: replayed.batches.into_iter().map(memory).collect(),
-            segments,
-            passed: Vec::new(),
-            hidden: Arc::default(),
-        };
-        let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
-            .map_err(StoreError::io("asking for free disk space"))?;
-        Ok(Shared {
-            dead: DeadLetters::open(&dir.join("dead-letters"), DEAD_LETTER_BYTES, &vault)?,
-            reserve,
-            view: CurrentView::new(view),
-            cache: MatchCache::default(),
-            commits: Default::default(),
-            dedup: dedup.into(),
-            unsealed_keys: unsealed.into(),
-            head: watch::Sender::new(log.head().max(floor_seq)),
-            tail: broadcast::Sender::new(TAIL_BATCHES),
-            sealed: AtomicU64::new(position),
-            detect: AtomicU64::new(0),
-            read: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
-            log_failed: AtomicBool::new(false),
-            refused: Default::default(),
-            log_lost_rows,
-            damaged: damaged.into(),
-            seals: Semaphore::new(1),
-            trims: Semaphore::new(1),
-            wake: Notify::new(),
-            upkeep_wake: Notify::new(),
-            queries: Arc::new(Semaphore::new(QUERIES)),
-            lock: Some(lock).into(),
-            config,
-            rebuild,
-            vault,
-            meta,
-            log,
-        })
-    };
-=======
     let known = Known::of(&meta).await?;
     let blocking = move || build(config, rebuild, (meta, vault, lock), known);
->>>>>>> 95247a3 (Keep events of a retention class for a shorter time than the others)
     let joined = tokio::task::spawn_blocking(blocking).await;
     joined.map_err(|e| StoreError::Internal(format!("opening the store: {e}")))?
 }
@@ -145,15 +85,10 @@ fn build(
     let (log, recovered) = Log::open(&dir.join("log"), log_config, &vault)?;
     let log_lost_rows = tell_recovery(&recovered, known.position);
     let replayed = replay(&log, known.position, &rebuild)?;
-    let mut dedup = Dedup::load(known.keys);
-    let mut unsealed = UnsealedKeys::default();
-    for (last, key, received_ns) in &replayed.keys {
-        dedup.insert(*key, *received_ns);
-        unsealed.push(*last, *key, *received_ns);
-    }
-    let batches = replayed.batches.into_iter();
+    let (dedup, unsealed) = replayed.remember(Dedup::load(known.keys));
+    let memory = |batch| Arc::new(MemoryBatch::new(batch));
     let view = View {
-        memory: batches.map(|b| Arc::new(MemoryBatch::new(b))).collect(),
+        memory: replayed.batches.into_iter().map(memory).collect(),
         segments,
         passed: Vec::new(),
         hidden: Arc::default(),
@@ -179,6 +114,7 @@ fn build(
         log_lost_rows,
         damaged: damaged.into(),
         seals: Semaphore::new(1),
+        trims: Semaphore::new(1),
         wake: Notify::new(),
         upkeep_wake: Notify::new(),
         queries: Arc::new(Semaphore::new(QUERIES)),
