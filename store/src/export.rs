@@ -7,20 +7,18 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc::{Sender, channel};
 use watchfire_event::{EventBatch, Query, TimeRange};
 
 use crate::StoreError;
 use crate::flat;
 use crate::memtable::View;
+use crate::produced;
 use crate::search::{MatchCache, Source, matching, sources};
 use crate::segment::Rows;
 use crate::shared::Shared;
 
 /// Rows handed on at a time.
 const BATCH_ROWS: usize = 8_192;
-/// Batches that wait for a slow reader.
-const QUEUE: usize = 2;
 
 /// What to read of a view.
 pub(crate) struct Reading {
@@ -32,13 +30,18 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Calls `take` with every batch of matching rows until it says stop.
+    /// Calls `take` with every batch of matching rows until it says stop, or until what it finds
+    /// is no longer wanted.
     pub fn run(
         &self,
         cache: &MatchCache,
+        is_wanted: impl Fn() -> bool,
         mut take: impl FnMut(EventBatch) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         for source in sources(&self.view, &self.range) {
+            if !is_wanted() {
+                return Ok(());
+            }
             let rows = matching(&source, &self.query, &self.range, &self.view.hidden, cache)?;
             if rows != Rows::None && !self.read(&source, &rows, &mut take)? {
                 return Ok(());
@@ -133,27 +136,16 @@ where
     T: Send + 'static,
     F: Fn(EventBatch) -> Result<T, StoreError> + Send + 'static,
 {
-    let (sender, mut receiver) = channel(QUEUE);
+    let (outlet, items) = produced::channel();
     drop(tokio::task::spawn_blocking(move || {
-        produce(&shared, &reading, form, &sender)
+        let ended = reading.run(
+            &shared.cache,
+            || !outlet.is_closed(),
+            |batch| Ok(outlet.blocking_send(form(batch)?)),
+        );
+        outlet.end(ended);
     }));
-    futures::stream::poll_fn(move |context| receiver.poll_recv(context))
-}
-
-fn produce<T>(
-    shared: &Shared,
-    reading: &Reading,
-    form: impl Fn(EventBatch) -> Result<T, StoreError>,
-    sender: &Sender<Result<T, StoreError>>,
-) {
-    let sent = reading.run(&shared.cache, |batch| {
-        let item = form(batch)?;
-        Ok(sender.blocking_send(Ok(item)).is_ok())
-    });
-    if let Err(error) = sent {
-        // The reader may have gone, and then nobody wants to know.
-        let _ = sender.blocking_send(Err(error));
-    }
+    items
 }
 
 /// Collects a flat stream; for tests.

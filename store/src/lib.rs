@@ -14,6 +14,7 @@
 //!
 //! It knows nothing of HTTP, of rules or of detectors.
 
+mod alert_table;
 pub mod backup;
 mod classes;
 mod clock;
@@ -27,6 +28,7 @@ pub mod log;
 mod memtable;
 pub mod meta;
 mod open;
+mod produced;
 mod pushdown;
 mod query;
 mod retention;
@@ -36,6 +38,7 @@ mod seal;
 mod search;
 mod segment;
 mod shared;
+mod sql;
 mod status;
 mod table;
 #[cfg(test)]
@@ -76,6 +79,8 @@ pub struct SqlRows {
     pub schema: SchemaRef,
     /// The rows, read as they are polled.
     pub batches: SendableRecordBatchStream,
+    /// Something is missing: a damaged segment, or alerts beyond those that `_alerts` holds.
+    pub partial: bool,
 }
 
 /// The store. Cheap to clone; all clones are the same store.
@@ -177,8 +182,13 @@ impl Store {
             search::search(view, &request, job, cache)
         })
         .await?;
-        page.partial = !lock(&self.shared.damaged).is_empty();
+        page.partial = self.is_partial();
         Ok(page)
+    }
+
+    /// Are there events that no answer holds, because their segment is damaged?
+    pub fn is_partial(&self) -> bool {
+        self.shared.is_partial()
     }
 
     /// Counts matching events over time in at most `buckets` (up to [`MAX_BUCKETS`]) equal
@@ -229,12 +239,12 @@ impl Store {
         .await
     }
 
-    /// Runs a read-only SQL query over the table `events`.
+    /// Runs a read-only SQL query over the tables `events` and `_alerts`.
     ///
     /// # Errors
     /// `sql_error` for wrong SQL, `query_limit` here or later in the stream.
     pub async fn sql(&self, sql: &str, limits: SqlLimits) -> Result<SqlRows, StoreError> {
-        table::sql(&self.shared, sql, limits).await
+        sql::sql(&self.shared, sql, limits).await
     }
 
     /// Matching events, oldest segment first, in constant memory.

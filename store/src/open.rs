@@ -118,6 +118,7 @@ fn build(
         wake: Notify::new(),
         upkeep_wake: Notify::new(),
         queries: Arc::new(Semaphore::new(QUERIES)),
+        sql: Default::default(),
         lock: Some(lock).into(),
         config,
         rebuild,

@@ -16,6 +16,7 @@ use crate::log::{LockFile, Log};
 use crate::memtable::CurrentView;
 use crate::meta::Meta;
 use crate::search::MatchCache;
+use crate::sql::SqlThreads;
 use crate::vault::Vault;
 use crate::{DamagedSegment, Rebuild, StoreConfig};
 
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     /// Wakes the task that rewrites segments.
     pub upkeep_wake: Notify,
     pub queries: Arc<Semaphore>,
+    pub sql: SqlThreads,
     pub lock: Mutex<Option<LockFile>>,
 }
 
@@ -116,6 +118,11 @@ impl Shared {
         self.draining.store(true, Ordering::Release);
         self.wake.notify_one();
         self.upkeep_wake.notify_one();
+    }
+
+    /// Is a segment damaged, and so left out of every answer?
+    pub fn is_partial(&self) -> bool {
+        !lock(&self.damaged).is_empty()
     }
 
     /// Tells the current head to everybody who follows it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
@@ -151,6 +152,28 @@ impl Meta {
             total_is_exact: total < MAX_COUNTED,
             cursor,
         })
+    }
+
+    /// Up to `limit` alerts, newest first.
+    pub(crate) fn newest_alerts(
+        &self,
+        limit: usize,
+    ) -> impl Stream<Item = Result<AlertRow, MetaError>> + Send + '_ {
+        sqlx::query("SELECT * FROM alerts ORDER BY ts_ns DESC, id DESC LIMIT $1")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch(&self.readers)
+            .map(|row| alert(&row?))
+    }
+
+    /// Are there more alerts than `limit`?
+    pub(crate) async fn has_more_alerts_than(&self, limit: usize) -> Result<bool, MetaError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM alerts LIMIT 1 OFFSET $1)";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let more: i64 = sqlx::query_scalar(sql)
+            .bind(limit)
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(more != 0)
     }
 
     /// The alert of this id.

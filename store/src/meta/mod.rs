@@ -161,6 +161,12 @@ impl Meta {
     }
 }
 
+impl std::fmt::Debug for Meta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meta").field("path", &self.path).finish()
+    }
+}
+
 /// Why a metadata call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MetaError {

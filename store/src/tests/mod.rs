@@ -6,6 +6,7 @@ mod backups;
 mod bed;
 mod encrypted;
 mod hiding;
+mod hunts;
 mod life;
 mod rewriting;
 mod tables;

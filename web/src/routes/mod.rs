@@ -30,6 +30,11 @@ fn elapsed_ms(started: Instant) -> f64 {
     started.elapsed().as_micros() as f64 / 1e3
 }
 
+/// The header of an answer in which something may be missing, such as a damaged segment.
+fn partial(is_partial: bool) -> Option<[(&'static str, &'static str); 1]> {
+    is_partial.then_some([("watchfire-partial", "true")])
+}
+
 /// Tells a field that is there and null (`Some(None)`) from one that is not there (`None`).
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,

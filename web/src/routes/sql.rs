@@ -1,4 +1,4 @@
-//! `POST /api/v1/sql`: read-only SQL over the table `events`.
+//! `POST /api/v1/sql`: read-only SQL over the tables `events` and `_alerts`.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ const MAX_STREAM_ROWS: usize = 10_000_000;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlRequest {
-    /// One `SELECT` over the table `events`.
+    /// One `SELECT` (or `EXPLAIN`) over the tables `events` and `_alerts`.
     sql: String,
     /// Most rows in a JSON answer, 1 to 100,000; 10,000 by default.
     limit: Option<usize>,
@@ -44,6 +44,8 @@ pub struct SqlAnswer {
     row_count: usize,
     /// There were more rows than the limit.
     truncated: bool,
+    /// Something is missing: a damaged segment, or alerts older than the newest 100,000.
+    partial: bool,
     /// Time taken, milliseconds.
     took_ms: f64,
 }
@@ -85,11 +87,12 @@ pub async fn sql(
     if as_arrow {
         let encoder = ArrowIpc::new(&rows.schema).map_err(ApiError::internal)?;
         let batches = rows.batches.map(|batch| batch.map_err(StoreError::from));
+        let partial = super::partial(rows.partial);
         let body = encode::body(batches, encoder, ()).await?;
-        return Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response());
+        return Ok((partial, [(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response());
     }
     let answer = collect(rows, limit, started).await?;
-    Ok(JsonAnswer(answer).into_response())
+    Ok((super::partial(answer.partial), JsonAnswer(answer)).into_response())
 }
 
 async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAnswer, ApiError> {
@@ -130,6 +133,7 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
         row_count: out.len(),
         rows: out,
         truncated,
+        partial: rows.partial,
         took_ms,
     })
 }
