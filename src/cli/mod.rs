@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod demo;
 mod detect;
+mod export;
 mod key;
 mod output;
 mod restore;
@@ -48,6 +49,8 @@ enum Command {
     Rules(rules::RulesCommand),
     /// Search a running server
     Search(search::SearchArgs),
+    /// Write all matching events of a running server to a file or to stdout
+    Export(export::ExportArgs),
     /// Run SQL on a running server
     Sql(sql::SqlArgs),
     /// Make, list and revoke API tokens of a running server
@@ -115,6 +118,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Detect(args) => detect::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Search(args) => search::run(args),
+        Command::Export(args) => export::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Token(command) => token::run(command),
         Command::User(command) => user::run(command),

@@ -1,7 +1,7 @@
 //! Rows on their way from who makes them to who reads them: a bounded channel that tells a whole
 //! stream from one that broke off.
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender, channel as bounded};
 
 use crate::StoreError;
@@ -77,13 +77,12 @@ fn read<T: Send + 'static>(
             }
         }
     })
+    .fuse()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use futures::StreamExt;
-
     use super::*;
 
     #[tokio::test]

@@ -148,6 +148,11 @@ async fn sql_answers_in_json_and_in_arrow() {
         (answer["row_count"].as_u64(), answer["truncated"].as_bool()),
         (Some(3), Some(false))
     );
+    assert_eq!(answer["partial"], false);
+    let alerts = "SELECT count(*) FROM _alerts a JOIN events e ON e.\"user.id\" = a.\"user\"";
+    let answer = ask(alerts, Value::Null, "application/json").await;
+    assert_eq!(answer.header("watchfire-partial"), "");
+    assert_eq!(answer.json()["rows"], json!([[0]]));
 
     for (limit, rows, truncated) in [(5, 5, true), (20, 20, false), (19, 19, true)] {
         let answer = ask("SELECT n FROM events", json!(limit), "").await.json();
@@ -219,6 +224,16 @@ async fn exports_hold_every_matching_event() {
         .build()
         .unwrap();
     assert_eq!(rows.map(|b| b.unwrap().num_rows()).sum::<usize>(), 5);
+
+    let arrow = get("arrow").await;
+    assert_eq!(
+        arrow.header("content-type"),
+        "application/vnd.apache.arrow.stream"
+    );
+    assert!(arrow.header("content-disposition").ends_with(".arrow\""));
+    let batches = StreamReader::try_new(Cursor::new(arrow.body), None).unwrap();
+    assert!(batches.schema().field_with_name("user.id").is_ok());
+    assert_eq!(batches.map(|b| b.unwrap().num_rows()).sum::<usize>(), 5);
 
     let none = read(&server, "/api/v1/export?q=n:99").await;
     assert!(none.body.is_empty());

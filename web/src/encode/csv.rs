@@ -38,8 +38,12 @@ impl Csv {
         }
         for (i, field) in self.schema.fields().iter().enumerate() {
             separate(out, i);
-            // Names of fields come from events, as values do.
-            text_cell(out, field.name());
+            // Names of fields come from events, as values do, but most are no danger: a guard
+            // before `@timestamp` would only hide the column from those who look for it.
+            match is_plain_name(field.name()) {
+                true => out.extend_from_slice(field.name().as_bytes()),
+                false => text_cell(out, field.name()),
+            }
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -108,6 +112,16 @@ fn separate(out: &mut Vec<u8>, column: usize) {
     }
 }
 
+/// Is this a field's name of the usual kind, which is no formula even behind an `@`?
+fn is_plain_name(name: &str) -> bool {
+    let rest = name.strip_prefix('@').unwrap_or(name);
+    let starts_well = |c: char| c.is_ascii_alphabetic() || (c == '_' && rest == name);
+    rest.starts_with(starts_well)
+        && rest
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '@' | '-'))
+}
+
 /// Writes one text value. Semicolons and tabs are quoted too, because some spreadsheets split
 /// there and would find a formula behind them.
 fn text_cell(out: &mut Vec<u8>, text: &str) {
@@ -171,6 +185,31 @@ mod tests {
             let mut out = Vec::new();
             text_cell(&mut out, text);
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_fields_stay_and_formulas_among_them_are_defused() {
+        let table = [
+            ("@timestamp", "@timestamp"),
+            ("_seq", "_seq"),
+            ("source.ip", "source.ip"),
+            ("a-b@c", "a-b@c"),
+            ("=evil()", "\"'=evil()\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("@1", "\"'@1\""),
+            ("@_x", "\"'@_x\""),
+            ("@@x", "\"'@@x\""),
+            ("-x", "\"'-x\""),
+            ("+x", "\"'+x\""),
+            ("", "\"\""),
+            ("a,b", "\"a,b\""),
+        ];
+        for (name, expected) in table {
+            let schema = Schema::new(vec![Field::new(name, DataType::Int64, true)]);
+            let header = Csv::new(Arc::new(schema)).finish().unwrap();
+            let header = String::from_utf8(header).unwrap();
+            assert_eq!(header, format!("{expected}\r\n"), "{name:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use watchfire_store::StoreError;
 
 use crate::auth::Caller;
-use crate::encode::{self, Csv, Ndjson, Parquet};
+use crate::encode::{self, ArrowIpc, Csv, Ndjson, Parquet};
 use crate::error::{ApiError, Problem};
 use crate::extract::{self, Params};
 use crate::state::AppState;
@@ -43,6 +43,8 @@ pub enum Format {
     Csv,
     /// One column a field.
     Parquet,
+    /// One column a field, as an Arrow IPC stream.
+    Arrow,
 }
 
 impl Format {
@@ -51,6 +53,7 @@ impl Format {
             Format::Ndjson => "ndjson",
             Format::Csv => "csv",
             Format::Parquet => "parquet",
+            Format::Arrow => "arrow",
         }
     }
 
@@ -59,11 +62,13 @@ impl Format {
             Format::Ndjson => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8; header=present",
             Format::Parquet => "application/vnd.apache.parquet",
+            Format::Arrow => "application/vnd.apache.arrow.stream",
         }
     }
 }
 
-/// Streams all matching events, oldest first.
+/// Streams all matching events, oldest first. A failure midway cuts the connection, so that what
+/// came does not look complete. `Watchfire-Partial: true` says that a damaged segment is left out.
 #[utoipa::path(get, path = "/api/v1/export", tag = "events", params(ExportParams), responses(
     (status = 200, description = "A download", body = String,
         content_type = "application/x-ndjson"),
@@ -86,19 +91,23 @@ pub async fn export(
         .audit(&caller, "events.export", query.text(), detail)
         .await?;
 
+    let is_partial = state.store.is_partial();
     let body: Body = match format {
         Format::Ndjson => {
             let batches = state.store.export_events(query, range).await?;
             encode::body(batches, Ndjson, seat).await?
         }
-        Format::Csv | Format::Parquet => {
+        Format::Csv | Format::Parquet | Format::Arrow => {
             let records = state.store.export_records(query, range).await?;
             let schema = records.schema();
             let records = records.map(|batch| batch.map_err(StoreError::from));
             if format == Format::Csv {
                 encode::body(records, Csv::new(schema), seat).await?
-            } else {
+            } else if format == Format::Parquet {
                 let encoder = Parquet::new(schema).map_err(ApiError::internal)?;
+                encode::body(records, encoder, seat).await?
+            } else {
+                let encoder = ArrowIpc::new(&schema).map_err(ApiError::internal)?;
                 encode::body(records, encoder, seat).await?
             }
         }
@@ -112,5 +121,5 @@ pub async fn export(
         (header::CONTENT_TYPE, format.content_type().to_owned()),
         (header::CONTENT_DISPOSITION, name),
     ];
-    Ok((headers, body).into_response())
+    Ok((super::partial(is_partial), headers, body).into_response())
 }

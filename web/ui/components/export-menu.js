@@ -7,6 +7,7 @@ const FORMATS = [
   ['ndjson', 'NDJSON', 'events as they came'],
   ['csv', 'CSV', 'a column a field'],
   ['parquet', 'Parquet', 'typed columns'],
+  ['arrow', 'Arrow', 'an IPC stream'],
 ];
 
 export function ExportMenu({ query, range }) {
