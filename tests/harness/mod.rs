@@ -66,7 +66,7 @@ impl Server {
 
     /// Asks until `good` says so.
     pub async fn wait(&self, path: &str, good: impl Fn(u16, &Value) -> bool) -> Value {
-        let end = Instant::now() + Duration::from_secs(240);
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
             let request = self
                 .http
