@@ -161,11 +161,17 @@ impl Engine {
     /// Takes other rules from the next batch on. What was learned is kept for every correlation
     /// and detector whose id is still there.
     pub fn replace_rules(&mut self, rules: Arc<RuleSet>) {
-        let learned = (self.sigma.save(), self.detector_states());
+        let (sigma, mut states) = (self.sigma.save(), self.detector_states());
         self.sigma = SigmaRun::new(Arc::clone(&rules.sigma));
+        self.sigma.restore(sigma);
         self.detectors = detectors(&rules);
+        for (id, detector) in &mut self.detectors {
+            if let Some(state) = states.remove(id) {
+                // Of another kind under the same id: what was learned is of no use to it.
+                let _ = detector.restore(state);
+            }
+        }
         self.rules = rules;
-        self.take_over(learned.0, learned.1);
     }
 
     /// Everything learned, as bytes.
@@ -183,10 +189,16 @@ impl Engine {
     /// # Errors
     /// [`StateError`]; the engine is then unchanged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let snapshot: Snapshot<AlertBook> = state::decode(bytes)?;
+        let mut snapshot: Snapshot<AlertBook> = state::decode(bytes)?;
+        let mut detectors = detectors(&self.rules);
+        for (id, detector) in &mut detectors {
+            if let Some(state) = snapshot.detectors.remove(id) {
+                detector.restore(state)?;
+            }
+        }
+        self.detectors = detectors;
         self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));
-        self.detectors = detectors(&self.rules);
-        self.take_over(snapshot.sigma, snapshot.detectors);
+        self.sigma.restore(snapshot.sigma);
         self.book = snapshot.book;
         Ok(())
     }
@@ -196,15 +208,6 @@ impl Engine {
             .iter()
             .map(|(id, detector)| (id.clone(), detector.save()))
             .collect()
-    }
-
-    fn take_over(&mut self, sigma: SigmaState, mut detectors: HashMap<String, Value>) {
-        self.sigma.restore(sigma);
-        for (id, detector) in &mut self.detectors {
-            if let Some(state) = detectors.remove(id) {
-                detector.restore(state);
-            }
-        }
     }
 
     /// What was done so far.

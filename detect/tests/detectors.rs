@@ -47,6 +47,26 @@ fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
 }
 
 #[test]
+fn a_state_that_no_detector_wrote_is_refused_and_changes_nothing() {
+    let mut engine = engine(&[EDGE, RATE]);
+    engine.process(&batch(&[call(0, "billing", "ledger")]));
+    let saved = engine.save();
+    let snapshot: Value = serde_json::from_slice(&saved).unwrap();
+    for id in ["first_seen.edge", "rate.failures"] {
+        for wrong in [json!("x"), json!({ "open": 7 }), Value::Null] {
+            let mut broken = snapshot.clone();
+            assert!(broken["body"]["detectors"][id].is_object());
+            broken["body"]["detectors"][id] = wrong;
+            let error = engine.restore(broken.to_string().as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(id), "{error}");
+            let now: Value = serde_json::from_slice(&engine.save()).unwrap();
+            assert_eq!(now, snapshot);
+        }
+    }
+    engine.restore(&saved).unwrap();
+}
+
+#[test]
 fn a_pair_never_seen_before_is_found_once() {
     let mut events: Vec<_> = (0..200).map(|i| call(i, "billing", "ledger")).collect();
     events.push(call(200, "billing", "secrets"));

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use watchfire_event::Query;
 
 use super::bloom::Generations;
 use super::config::DetectorConfig;
 use super::keys::{AllOf, FirstOf};
-use super::{Detector, Observed};
+use super::{Observed, RowDetector};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::cells::mix;
@@ -75,7 +75,7 @@ enum Sighting {
 }
 
 #[derive(Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     seen: Generations,
     again: Generations,
     entities: HashMap<u64, Habits>,
@@ -89,7 +89,7 @@ pub(crate) struct FirstSeen {
 }
 
 /// The keys of a batch's rows.
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     entity: FirstOf<'a>,
     pair: AllOf<'a>,
     group: FirstOf<'a>,
@@ -106,46 +106,6 @@ impl FirstSeen {
             groups: HashMap::new(),
         };
         FirstSeen { config, state }
-    }
-
-    fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
-        let (entity, pair) = (keys.entity.hash(row)?, keys.pair.hash(row)?);
-        let events = batch.fields.batch();
-        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
-        let group = keys.group.hash(row).unwrap_or_default();
-        let known = self.state.groups.contains_key(&group);
-        let group = if known || self.state.groups.len() < MAX_GROUPS {
-            group
-        } else {
-            0
-        };
-        let both = mix(entity, pair);
-        let sighting = if !self.state.seen.contains(both) {
-            self.state.seen.insert(both);
-            Sighting::First
-        } else if !self.state.again.contains(both) {
-            self.state.again.insert(both);
-            Sighting::Second
-        } else {
-            Sighting::Later
-        };
-        let own = self
-            .state
-            .entities
-            .get(&entity)
-            .copied()
-            .unwrap_or_default();
-        let of_group = self.state.groups.get(&group).copied().unwrap_or_default();
-        self.learn(entity, group, sighting, time_ns, seq);
-        if sighting != Sighting::First {
-            return None;
-        }
-        let probability = self.probability(&own, &of_group)?;
-        let score = -probability.log10();
-        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        (score >= wanted)
-            .then(|| self.finding(batch, keys, row, score, &own, &of_group))
-            .flatten()
     }
 
     /// `None` while too little is known.
@@ -249,34 +209,71 @@ impl FirstSeen {
     }
 }
 
-impl Detector for FirstSeen {
-    fn observe(&mut self, batch: &Observed<'_>, findings: &mut Vec<Finding>) {
-        let config = Arc::clone(&self.config);
-        let events = batch.fields.batch();
-        let mask = config.filter.as_ref().map(|query| query.matches(events));
-        let keys = Keys {
+impl RowDetector for FirstSeen {
+    type State = State;
+    type Keys<'a> = Keys<'a>;
+
+    fn config(&self) -> &Arc<DetectorConfig> {
+        &self.config
+    }
+
+    fn keys<'a>(config: &DetectorConfig, batch: &Observed<'a>) -> Keys<'a> {
+        Keys {
             entity: FirstOf::new(batch.fields, &config.entity),
             pair: AllOf::new(batch.fields, &config.pair),
             group: FirstOf::new(batch.fields, &config.group),
+        }
+    }
+
+    fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
+        let (entity, pair) = (keys.entity.hash(row)?, keys.pair.hash(row)?);
+        let events = batch.fields.batch();
+        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
+        let group = keys.group.hash(row).unwrap_or_default();
+        let known = self.state.groups.contains_key(&group);
+        let group = if known || self.state.groups.len() < MAX_GROUPS {
+            group
+        } else {
+            0
         };
-        for row in 0..events.rows() {
-            if mask.as_ref().is_none_or(|mask| mask.value(row)) {
-                findings.extend(self.row(batch, &keys, row));
-            }
+        let both = mix(entity, pair);
+        let sighting = if !self.state.seen.contains(both) {
+            self.state.seen.insert(both);
+            Sighting::First
+        } else if !self.state.again.contains(both) {
+            self.state.again.insert(both);
+            Sighting::Second
+        } else {
+            Sighting::Later
+        };
+        let own = self
+            .state
+            .entities
+            .get(&entity)
+            .copied()
+            .unwrap_or_default();
+        let of_group = self.state.groups.get(&group).copied().unwrap_or_default();
+        self.learn(entity, group, sighting, time_ns, seq);
+        if sighting != Sighting::First {
+            return None;
         }
+        let probability = self.probability(&own, &of_group)?;
+        let score = -probability.log10();
+        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        (score >= wanted)
+            .then(|| self.finding(batch, keys, row, score, &own, &of_group))
+            .flatten()
     }
 
-    fn save(&self) -> Value {
-        serde_json::to_value(&self.state).unwrap_or_default()
+    fn state(&self) -> &State {
+        &self.state
     }
 
-    fn restore(&mut self, state: Value) {
-        if let Ok(state) = serde_json::from_value(state) {
-            self.state = state;
-        }
+    fn set_state(&mut self, state: State) {
+        self.state = state;
     }
 
-    fn memory_bytes(&self) -> usize {
+    fn state_bytes(&self) -> usize {
         let habits = self.state.entities.len() + self.state.groups.len();
         habits * (size_of::<Habits>() + 16)
             + self.state.seen.memory_bytes()

@@ -10,14 +10,17 @@ mod rate;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::entity::EntityReader;
 use crate::finding::Finding;
 use crate::sigma::event::BatchFields;
+use crate::state::StateError;
 use config::DetectorConfig;
 
-/// A detector with what it has learned.
+/// A detector with what it has learned, as the engine uses it.
 pub(crate) trait Detector: Send {
     /// Scores the rows of a batch in their order and learns from them. The findings, also those of
     /// windows that end, belong to the row that brought them about.
@@ -26,11 +29,66 @@ pub(crate) trait Detector: Send {
     /// Everything learned.
     fn save(&self) -> Value;
 
-    /// Goes on from a saved state; a state it cannot read is left, and it starts anew.
-    fn restore(&mut self, state: Value);
+    /// Goes on from a saved state. One that it cannot read changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Malformed`].
+    fn restore(&mut self, state: Value) -> Result<(), StateError>;
 
     /// Bytes that its state takes, about.
     fn memory_bytes(&self) -> usize;
+}
+
+/// A detector as its file writes it: one row after the other, and a state that serde knows.
+pub(crate) trait RowDetector: Send {
+    /// Everything learned.
+    type State: Serialize + DeserializeOwned;
+    /// What rows are read by.
+    type Keys<'a>;
+
+    fn config(&self) -> &Arc<DetectorConfig>;
+
+    /// Finds the columns of a batch.
+    fn keys<'a>(config: &DetectorConfig, batch: &Observed<'a>) -> Self::Keys<'a>;
+
+    /// Scores a row that passes the filter, and learns from it.
+    fn row(&mut self, batch: &Observed<'_>, keys: &Self::Keys<'_>, row: usize) -> Option<Finding>;
+
+    fn state(&self) -> &Self::State;
+
+    fn set_state(&mut self, state: Self::State);
+
+    fn state_bytes(&self) -> usize;
+}
+
+impl<D: RowDetector> Detector for D {
+    fn observe(&mut self, batch: &Observed<'_>, findings: &mut Vec<Finding>) {
+        let config = Arc::clone(self.config());
+        let events = batch.fields.batch();
+        let mask = config.filter.as_ref().map(|query| query.matches(events));
+        let keys = D::keys(&config, batch);
+        for row in 0..events.rows() {
+            if mask.as_ref().is_none_or(|mask| mask.value(row)) {
+                findings.extend(self.row(batch, &keys, row));
+            }
+        }
+    }
+
+    fn save(&self) -> Value {
+        serde_json::to_value(self.state()).unwrap_or_default()
+    }
+
+    fn restore(&mut self, state: Value) -> Result<(), StateError> {
+        let id = &self.config().id;
+        let malformed = |e| StateError::Malformed(format!("detector {id}: {e}"));
+        let state = serde_json::from_value(state).map_err(malformed)?;
+        self.set_state(state);
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.state_bytes()
+    }
 }
 
 /// A batch as detectors see it.

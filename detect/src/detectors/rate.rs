@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use watchfire_event::Query;
 
 use super::config::DetectorConfig;
 use super::keys::FirstOf;
-use super::{Detector, Observed};
+use super::{Observed, RowDetector};
 use crate::alert::grouped;
 use crate::calibrate::{Counts, Moments, rounded};
 use crate::entity::Entity;
@@ -70,7 +70,7 @@ struct Baseline {
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     open: BTreeMap<i64, Window>,
     /// Windows below are closed.
     closed: i64,
@@ -88,7 +88,7 @@ pub(crate) struct Rate {
     state: State,
 }
 
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     entity: FirstOf<'a>,
     group: FirstOf<'a>,
 }
@@ -103,43 +103,6 @@ impl Rate {
                 ..State::default()
             },
         }
-    }
-
-    fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
-        let events = batch.fields.batch();
-        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
-        self.advance(time_ns, events.received().value(row));
-        let entity = keys.entity.hash(row)?;
-        let group = keys.group.hash(row).unwrap_or_default();
-        let index = time_ns.div_euclid(self.config.window_ns);
-        if index < self.state.closed {
-            self.state.late += 1;
-            return None;
-        }
-        let window = self.state.open.entry(index).or_default();
-        let limit = self.config.thresholds.max_entities.max(10);
-        if !window.entities.contains_key(&entity) {
-            if window.entities.len() >= limit {
-                self.state.untracked += 1;
-                return None;
-            }
-            window.order.push(entity);
-        }
-        let open = window.entities.entry(entity).or_insert_with(|| Open {
-            group,
-            first_ns: time_ns,
-            ..Open::default()
-        });
-        open.count += 1;
-        open.first_ns = open.first_ns.min(time_ns);
-        if open.events.len() < EVIDENCE {
-            open.events.push(seq);
-        }
-        let count = open.count;
-        if count < self.config.thresholds.min_count.max(1) || open.alarm > count {
-            return None;
-        }
-        self.alarm(batch, keys, row, (index, entity))
     }
 
     /// An entity has reached the count at which it is to be looked at.
@@ -309,33 +272,67 @@ impl Rate {
     }
 }
 
-impl Detector for Rate {
-    fn observe(&mut self, batch: &Observed<'_>, findings: &mut Vec<Finding>) {
-        let config = Arc::clone(&self.config);
-        let events = batch.fields.batch();
-        let mask = config.filter.as_ref().map(|query| query.matches(events));
-        let keys = Keys {
+impl RowDetector for Rate {
+    type State = State;
+    type Keys<'a> = Keys<'a>;
+
+    fn config(&self) -> &Arc<DetectorConfig> {
+        &self.config
+    }
+
+    fn keys<'a>(config: &DetectorConfig, batch: &Observed<'a>) -> Keys<'a> {
+        Keys {
             entity: FirstOf::new(batch.fields, &config.entity),
             group: FirstOf::new(batch.fields, &config.group),
-        };
-        for row in 0..events.rows() {
-            if mask.as_ref().is_none_or(|mask| mask.value(row)) {
-                findings.extend(self.row(batch, &keys, row));
+        }
+    }
+
+    fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
+        let events = batch.fields.batch();
+        let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
+        self.advance(time_ns, events.received().value(row));
+        let entity = keys.entity.hash(row)?;
+        let group = keys.group.hash(row).unwrap_or_default();
+        let index = time_ns.div_euclid(self.config.window_ns);
+        if index < self.state.closed {
+            self.state.late += 1;
+            return None;
+        }
+        let window = self.state.open.entry(index).or_default();
+        let limit = self.config.thresholds.max_entities.max(10);
+        if !window.entities.contains_key(&entity) {
+            if window.entities.len() >= limit {
+                self.state.untracked += 1;
+                return None;
             }
+            window.order.push(entity);
         }
-    }
-
-    fn save(&self) -> Value {
-        serde_json::to_value(&self.state).unwrap_or_default()
-    }
-
-    fn restore(&mut self, state: Value) {
-        if let Ok(state) = serde_json::from_value(state) {
-            self.state = state;
+        let open = window.entities.entry(entity).or_insert_with(|| Open {
+            group,
+            first_ns: time_ns,
+            ..Open::default()
+        });
+        open.count += 1;
+        open.first_ns = open.first_ns.min(time_ns);
+        if open.events.len() < EVIDENCE {
+            open.events.push(seq);
         }
+        let count = open.count;
+        if count < self.config.thresholds.min_count.max(1) || open.alarm > count {
+            return None;
+        }
+        self.alarm(batch, keys, row, (index, entity))
     }
 
-    fn memory_bytes(&self) -> usize {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.state = state;
+    }
+
+    fn state_bytes(&self) -> usize {
         let open: usize = self.state.open.values().map(|w| w.entities.len()).sum();
         open * (size_of::<Open>() + EVIDENCE * 8 + 32)
             + self.state.baselines.len() * (size_of::<Baseline>() + 16)
