@@ -9,6 +9,28 @@ use watchfire_event::Severity;
 
 use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 
+/// What the API tells of a document. Rules, correlations and filters have these members in
+/// common, but no type.
+macro_rules! info {
+    ($kind:ident, $rule:expr, $place:expr, $logsource:expr, $fields:expr) => {
+        RuleInfo {
+            id: identity(&$rule.id, &$rule.name, &$rule.title),
+            title: $rule.title.clone(),
+            kind: RuleKind::$kind,
+            severity: severity($rule.level),
+            status: status($rule.status),
+            logsource: source($logsource),
+            tags: tags(&$rule.tags),
+            path: $place.path.clone(),
+            fields: $fields,
+            description: $rule.description.clone(),
+            falsepositives: $rule.falsepositives.clone(),
+            references: $rule.references.clone(),
+            author: $rule.author.clone(),
+        }
+    };
+}
+
 /// A detection rule ready to run.
 pub(crate) struct LoadedRule {
     pub(crate) rule: SigmaRule,
@@ -80,14 +102,19 @@ impl Loaded {
         for mut correlation in collection.correlations {
             let id = identity(&correlation.id, &correlation.name, &correlation.title);
             correlation.id = Some(id);
-            self.infos.push(correlation_info(&correlation, place));
+            let fields = correlation.group_by.clone();
+            let info = info!(Correlation, correlation, place, None, fields);
+            self.infos.push(info);
             self.correlations.push((correlation, place.clone()));
         }
         for filter in collection.filters {
             // A filter that cannot be compiled must not take its rules down with it.
             match Engine::new().apply_filter(&filter) {
                 Ok(()) => {
-                    self.infos.push(filter_info(&filter, place));
+                    let fields = fields(&filter.detection);
+                    let logsource = filter.logsource.as_ref();
+                    let info = info!(Filter, filter, place, logsource, fields);
+                    self.infos.push(info);
                     self.filters.push((filter, place.clone()));
                 }
                 Err(error) => self
@@ -101,7 +128,9 @@ impl Loaded {
         rule.id = Some(identity(&rule.id, &rule.name, &rule.title));
         match compile_rule(&rule) {
             Ok(compiled) => {
-                self.infos.push(rule_info(&rule, place));
+                let fields = fields(&rule.detection);
+                let info = info!(Sigma, rule, place, Some(&rule.logsource), fields);
+                self.infos.push(info);
                 self.rules.push(LoadedRule { rule, compiled });
             }
             Err(error) => self
@@ -191,60 +220,6 @@ fn source(logsource: Option<&LogSource>) -> String {
         part(logsource.and_then(|l| l.service.as_ref())),
     ];
     parts.join("/")
-}
-
-fn rule_info(rule: &SigmaRule, place: &Place) -> RuleInfo {
-    RuleInfo {
-        id: rule.id.clone().unwrap_or_default(),
-        title: rule.title.clone(),
-        kind: RuleKind::Sigma,
-        severity: severity(rule.level),
-        status: status(rule.status),
-        logsource: source(Some(&rule.logsource)),
-        tags: tags(&rule.tags),
-        path: place.path.clone(),
-        fields: fields(&rule.detection),
-        description: rule.description.clone(),
-        falsepositives: rule.falsepositives.clone(),
-        references: rule.references.clone(),
-        author: rule.author.clone(),
-    }
-}
-
-fn correlation_info(rule: &CorrelationRule, place: &Place) -> RuleInfo {
-    RuleInfo {
-        id: rule.id.clone().unwrap_or_default(),
-        title: rule.title.clone(),
-        kind: RuleKind::Correlation,
-        severity: severity(rule.level),
-        status: status(rule.status),
-        logsource: source(None),
-        tags: tags(&rule.tags),
-        path: place.path.clone(),
-        fields: rule.group_by.clone(),
-        description: rule.description.clone(),
-        falsepositives: rule.falsepositives.clone(),
-        references: rule.references.clone(),
-        author: rule.author.clone(),
-    }
-}
-
-fn filter_info(rule: &FilterRule, place: &Place) -> RuleInfo {
-    RuleInfo {
-        id: identity(&rule.id, &rule.name, &rule.title),
-        title: rule.title.clone(),
-        kind: RuleKind::Filter,
-        severity: severity(rule.level),
-        status: status(rule.status),
-        logsource: source(rule.logsource.as_ref()),
-        tags: tags(&rule.tags),
-        path: place.path.clone(),
-        fields: fields(&rule.detection),
-        description: rule.description.clone(),
-        falsepositives: rule.falsepositives.clone(),
-        references: rule.references.clone(),
-        author: rule.author.clone(),
-    }
 }
 
 /// The rules a filter names, `None` for all.
