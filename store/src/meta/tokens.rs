@@ -1,8 +1,5 @@
 //! API tokens: made once, shown once, stored as a hash.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -11,9 +8,6 @@ use super::{Meta, MetaError, check_text, rfc3339, rfc3339_opt, secret, to_db};
 
 /// Most tokens kept, revoked ones included.
 const MAX_TOKENS: u64 = 10_000;
-
-/// Most tokens remembered in memory; when full, the memory starts afresh.
-const MAX_CACHED: usize = 4_096;
 
 /// The last use of a token is written at most once in this time, nanoseconds (1 min): a write a
 /// request would make every request wait for the disk.
@@ -100,46 +94,6 @@ pub struct NewToken {
     pub expires_ns: Option<i64>,
 }
 
-/// Tokens seen lately by hash, so that a request needs no query. Every change goes through
-/// [`Meta`], which empties it.
-#[derive(Default)]
-pub(super) struct TokenCache(Mutex<Cached>);
-
-#[derive(Default)]
-struct Cached {
-    /// Raised by every revocation: a row read before it must not be remembered after it.
-    generation: u64,
-    rows: HashMap<String, TokenRow>,
-}
-
-impl TokenCache {
-    fn get(&self, hash: &str) -> (u64, Option<TokenRow>) {
-        let cached = self.lock();
-        (cached.generation, cached.rows.get(hash).cloned())
-    }
-
-    fn put(&self, generation: u64, hash: String, row: TokenRow) {
-        let mut cached = self.lock();
-        if cached.generation != generation {
-            return;
-        }
-        if cached.rows.len() >= MAX_CACHED {
-            cached.rows.clear();
-        }
-        cached.rows.insert(hash, row);
-    }
-
-    fn forget_all(&self) {
-        let mut cached = self.lock();
-        cached.generation += 1;
-        cached.rows.clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cached> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Meta {
     /// Makes a token. The text `wf_<id>_<secret>` is returned once and never again.
     ///
@@ -168,7 +122,8 @@ impl Meta {
         self.store_token(hash[..12].to_owned(), text, new).await
     }
 
-    /// The token of this text, if it works now. Notes its use.
+    /// The token of this text, if it works now. Notes its use. Reads the database: whoever asks
+    /// for every request remembers the answer.
     ///
     /// # Errors
     /// [`MetaError`] when the database cannot be read.
@@ -176,27 +131,16 @@ impl Meta {
         // Looking up by hash tells an attacker nothing through timing: what is compared is the
         // hash of the guess, which cannot be steered.
         let hash = secret::sha256_hex(text);
-        let (generation, cached) = self.token_cache.get(&hash);
-        let mut row = match cached {
-            Some(row) => row,
-            None => match self.token_by_hash(&hash).await? {
-                Some(row) => row,
-                None => return Ok(None),
-            },
+        let Some(mut row) = self.token_by_hash(&hash).await? else {
+            return Ok(None);
         };
         let now = self.now_ns();
         if !row.works_at(now) {
             return Ok(None);
         }
-        let used_lately = row
-            .last_used_ns
-            .is_some_and(|at| now - at < LAST_USED_STEP_NS);
-        if !used_lately {
+        let used = |at| now - at < LAST_USED_STEP_NS;
+        if !row.last_used_ns.is_some_and(used) {
             row.last_used_ns = Some(now);
-        }
-        // Remembered before the write, so that requests at the same time do not write as well.
-        self.token_cache.put(generation, hash, row.clone());
-        if !used_lately {
             let sql = "UPDATE tokens SET last_used_ns = $1 WHERE id = $2";
             sqlx::query(sql)
                 .bind(now)
@@ -229,7 +173,6 @@ impl Meta {
             .bind(id)
             .execute(&self.writer)
             .await?;
-        self.token_cache.forget_all();
         match done.rows_affected() {
             0 => Err(MetaError::NotFound("token")),
             _ => Ok(()),
