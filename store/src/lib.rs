@@ -164,7 +164,10 @@ impl Store {
 
     /// Tells that detection no longer needs the log up to `seq`; `u64::MAX` when there is none.
     pub fn set_detect_position(&self, seq: u64) {
-        self.shared.detect.fetch_max(seq, Ordering::AcqRel);
+        if self.shared.detect.fetch_max(seq, Ordering::AcqRel) < seq {
+            // The log may have files now that nobody needs.
+            self.shared.wake.notify_one();
+        }
         self.shared.has_read(seq);
     }
 

@@ -31,6 +31,7 @@ const PATIENCE: u32 = 24;
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut retention = Retention::default();
     let mut scrub = Scrub::default();
+    let mut trimmed = 0;
     while !shared.draining.load(Ordering::Acquire) {
         let _ = tokio::time::timeout(TICK, shared.wake.notified()).await;
         tidy(&shared).await;
@@ -42,8 +43,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 break;
             }
         }
-        // Detection may have moved on since the last seal.
-        shared.trim_log().await;
+        // Detection may have moved on since the last seal; it wakes this task when it does.
+        let passed = shared.passed_by_all();
+        if passed > trimmed && shared.trim_log().await {
+            trimmed = passed;
+        }
         retention.run(&shared).await;
         scrub.run(&shared).await;
         shared.gauge();
@@ -182,18 +186,22 @@ impl Shared {
         )
     }
 
-    /// Lets go of log files that every reader has passed.
-    pub(crate) async fn trim_log(self: &Arc<Self>) {
+    /// Up to where no reader needs the log any more.
+    fn passed_by_all(&self) -> u64 {
+        let sealed = self.sealed.load(Ordering::Acquire);
+        sealed.min(self.detect.load(Ordering::Acquire))
+    }
+
+    /// Lets go of log files that every reader has passed. False when that failed.
+    pub(crate) async fn trim_log(self: &Arc<Self>) -> bool {
         let _one_at_a_time = self.trims.acquire().await;
         let shared = self.clone();
-        let passed = self
-            .sealed
-            .load(Ordering::Acquire)
-            .min(self.detect.load(Ordering::Acquire));
+        let passed = self.passed_by_all();
         let trimmed = blocking(move || Ok(shared.log.trim(passed)?)).await;
-        if let Err(error) = trimmed {
+        if let Err(error) = &trimmed {
             tracing::warn!(%error, "cannot trim the log");
         }
+        trimmed.is_ok()
     }
 
     fn gauge(&self) {
