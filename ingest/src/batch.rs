@@ -9,7 +9,7 @@ use watchfire_event::{
 };
 
 use crate::error::{LISTED_REJECTIONS, Refusal, Rejected};
-use crate::keys::{Keys, Known, event_key};
+use crate::keys::{Keys, Known, body_key, event_key};
 use crate::lines::Lines;
 use crate::memory::Budget;
 use crate::normalize::{Mappings, normalize, with_overflown};
@@ -121,9 +121,15 @@ impl OpenBatch {
         let held = request.held.take();
         let request = &*request;
         let mut intake = Intake::new(request);
+        let body = request.key.map(|key| body_key(&key, &request.lines.body));
         if let Some(known) = request.key.map(|key| keys.known(&key))
             && known != Known::New
         {
+            if body.is_some_and(|body| keys.known(&body) == Known::New) {
+                // The door may have given up, and then nobody wants to know.
+                let _ = reply.send(Err(Refusal::KeyReused));
+                return;
+            }
             self.depend(known);
             intake.repeat(request, self.limits);
         } else {
@@ -131,11 +137,12 @@ impl OpenBatch {
                 self.add_line(&mut intake, request, index, keys);
             }
         }
-        if let Some(key) = request.key
-            && intake.record.rows > 0
-        {
-            intake.record.keys.push(key);
-            keys.carry(key, self.id);
+        if intake.record.rows > 0 {
+            // In this order: what is said is then never forgotten before its key.
+            for key in request.key.into_iter().chain(body) {
+                intake.record.keys.push(key);
+                keys.carry(key, self.id);
+            }
         }
         let record = (intake.record.rows > 0).then_some(self.records.len());
         if record.is_some() {

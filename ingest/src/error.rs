@@ -23,6 +23,9 @@ pub enum Refusal {
     /// The protocol's envelope cannot be read (400).
     #[error("{0}")]
     InvalidRequest(String),
+    /// The `Idempotency-Key` came with another body before (422).
+    #[error("this Idempotency-Key came with another body before; a new request needs a new key")]
+    KeyReused,
     /// The body came too slowly (408).
     #[error("the body came too slowly")]
     SlowBody,
@@ -58,6 +61,7 @@ impl Refusal {
             Refusal::UnsupportedEncoding(_) => "unsupported_encoding",
             Refusal::UnsupportedMediaType(_) => "unsupported_media_type",
             Refusal::InvalidRequest(_) => "invalid_request",
+            Refusal::KeyReused => "idempotency_key_reused",
             Refusal::SlowBody => "slow_body",
             Refusal::IncompleteBody => "incomplete_body",
             Refusal::Overloaded(_) => "overloaded",
@@ -79,6 +83,7 @@ impl Refusal {
             Refusal::UnsupportedEncoding(_) | Refusal::UnsupportedMediaType(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Refusal::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::DiskReserve | Refusal::LogFailed | Refusal::Starting | Refusal::Draining => {

@@ -73,6 +73,12 @@ pub fn request_key(source: &str, idempotency_key: &[u8]) -> Key {
     digest(&[b"request", source.as_bytes(), idempotency_key])
 }
 
+/// The key of what a request with the key `request` said: tells a resend from another request
+/// under the same key.
+pub(crate) fn body_key(request: &Key, body: &[u8]) -> Key {
+    digest(&[b"body", request, body])
+}
+
 /// The key of a document that was given an id (`_bulk`).
 pub fn document_key(source: &str, index: &str, id: &str) -> Key {
     digest(&[

@@ -32,6 +32,24 @@ async fn a_resend_with_the_same_key_is_a_duplicate() {
 }
 
 #[tokio::test]
+async fn another_body_under_a_known_key_is_refused() {
+    let fixture = Fixture::new();
+    let key = [("idempotency-key", "k1")];
+    let first = "{\"a\":1}\n{\"a\":2}";
+    assert_eq!(fixture.post(EVENTS, &key, first).await.counts(), (2, 0, 0));
+    for other in ["{\"a\":1}", "{\"a\":1}\n{\"a\":2}\n{\"a\":3}", "bad"] {
+        let answer = fixture.post(EVENTS, &key, other).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (422, "idempotency_key_reused"),
+            "{other}"
+        );
+    }
+    assert_eq!(fixture.post(EVENTS, &key, first).await.counts(), (0, 2, 0));
+    assert_eq!(fixture.log.lines().len(), 2);
+}
+
+#[tokio::test]
 async fn a_key_of_a_request_that_stored_nothing_is_free() {
     let fixture = Fixture::new();
     let key = [("idempotency-key", "k1")];
