@@ -54,7 +54,7 @@ pub use search::{
     MAX_FACET_VALUES, MAX_PAGE, Order, SearchPage, SearchRequest, SqlLimits,
 };
 pub use status::{DamagedSegment, Refusals, StoreStatus};
-pub use verify::{VerifyReport, verify};
+pub use verify::{CheckedReceipt, Compared, VerifyOptions, VerifyProgress, VerifyReport, verify};
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

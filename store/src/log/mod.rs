@@ -84,7 +84,7 @@ pub(crate) use inspect::{head_of, holds_encrypted};
 pub use lock::LockFile;
 pub use receipt::{NotAReceipt, Receipt};
 pub use recovery::{Cut, Recovered};
-pub use verify::{FileReport, ReceiptCheck, Report, verify, verify_receipts};
+pub use verify::{FileReport, ReceiptCheck, Report, verify};
 
 /// An active file that every reader has passed is closed and deleted from this size on; below it
 /// the churn would cost more than the space.

@@ -74,19 +74,12 @@ pub enum ReceiptCheck {
     PassedOn,
 }
 
-/// Checks every file, frame and record in `dir`, which no process may be writing to.
+/// Checks every file, frame and record in `dir`, which no process may be writing to, and each of
+/// `receipts`, in their order, against what is there.
 ///
 /// # Errors
 /// [`LogError`] when the folder cannot be read or holds files of a newer format.
-pub fn verify(dir: &Path, vault: &Vault) -> Result<Report, LogError> {
-    Ok(verify_receipts(dir, vault, &[])?.0)
-}
-
-/// As [`verify`], and checks each of `receipts`, in their order, against what is there.
-///
-/// # Errors
-/// As [`verify`].
-pub fn verify_receipts(
+pub fn verify(
     dir: &Path,
     vault: &Vault,
     receipts: &[Receipt],

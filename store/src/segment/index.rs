@@ -86,6 +86,33 @@ impl RowIndex {
         Ok(Some(BooleanBuffer::new(bits.into(), 0, rows)))
     }
 
+    /// Calls `take` with every word of `column` and its rows, ascending. False when the column is
+    /// not in the index.
+    pub fn each_word(
+        &self,
+        column: &str,
+        mut take: impl FnMut(&[u8], &mut dyn Iterator<Item = u32>),
+    ) -> Result<bool, StoreError> {
+        let Some(field) = self.field(column) else {
+            return Ok(false);
+        };
+        let io = || StoreError::io("reading the index");
+        let words = self.reader.inverted_index(field)?;
+        let mut terms = words.terms().stream().map_err(io())?;
+        while let Some((word, info)) = terms.next() {
+            let mut found = words
+                .read_postings_from_terminfo(info, IndexRecordOption::Basic)
+                .map_err(io())?;
+            let mut rows = std::iter::from_fn(|| {
+                let row = found.doc();
+                found.advance();
+                (row != TERMINATED).then_some(row)
+            });
+            take(word, &mut rows);
+        }
+        Ok(true)
+    }
+
     fn field(&self, column: &str) -> Option<Field> {
         // Names of fields are looked up among the entries, since `.` means a path to tantivy.
         self.schema
@@ -154,6 +181,31 @@ fn text_at(column: &Column, row: usize) -> Option<&str> {
     Some(dictionary.values().as_string_opt::<i32>()?.value(key))
 }
 
+/// The words of a text as the index holds them.
+pub(crate) fn indexed_words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = watchfire_event::query::tokens(text).filter(|word| is_indexed(word));
+    words.map(|word| {
+        let mut out = String::new();
+        lower(word, &mut out);
+        out
+    })
+}
+
+fn is_indexed(word: &str) -> bool {
+    word.len() <= MAX_WORD_BYTES
+}
+
+/// Puts a word in lower case into `out`.
+fn lower(word: &str, out: &mut String) {
+    out.clear();
+    if word.is_ascii() {
+        out.push_str(word);
+        out.make_ascii_lowercase();
+    } else {
+        out.push_str(&word.to_lowercase());
+    }
+}
+
 /// The tokenizer of the query language, for tantivy.
 #[derive(Debug, Clone, Default)]
 struct Words {
@@ -179,16 +231,10 @@ struct WordStream<'a> {
 
 impl TokenStream for WordStream<'_> {
     fn advance(&mut self) -> bool {
-        let Some(word) = self.words.find(|w| w.len() <= MAX_WORD_BYTES) else {
+        let Some(word) = self.words.find(|w| is_indexed(w)) else {
             return false;
         };
-        self.token.text.clear();
-        if word.is_ascii() {
-            self.token.text.push_str(word);
-            self.token.text.make_ascii_lowercase();
-        } else {
-            self.token.text.push_str(&word.to_lowercase());
-        }
+        lower(word, &mut self.token.text);
         self.token.position = self.token.position.wrapping_add(1);
         true
     }

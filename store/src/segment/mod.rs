@@ -27,7 +27,7 @@ use watchfire_event::TimeRange;
 
 pub(crate) use columns::{Access, ColumnInfo, is_named, sealed_name};
 pub(crate) use files::FileInfo;
-pub(crate) use index::RowIndex;
+pub(crate) use index::{RowIndex, indexed_words};
 pub(crate) use read::Rows;
 pub(crate) use write::write_segment;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::Value;
 use watchfire_event::{DeadLetter, EventLog, Query, TimeRange};
 
-use super::bed::{Bed, build, now_ns, rebuild, record, shop_event};
+use super::bed::{Bed, build, now_ns, rebuild, record, shop_event, verified};
 use crate::vault::MasterKey;
 use crate::{Order, SearchRequest, Store, StoreConfig, backup};
 
@@ -32,7 +32,7 @@ async fn restored(bed: &Bed, repository: &Path, to: &Path) -> Store {
     let work = move || backup::restore(&from, None, &into).unwrap();
     tokio::task::spawn_blocking(work).await.unwrap();
     let key = bed.config.master_key.as_ref();
-    let report = crate::verify(to, key).await.unwrap();
+    let report = verified(to, key).await.unwrap();
     assert!(report.ok, "{report:?}");
     let mut config = bed.config.clone();
     config.data_dir = to.to_owned();

@@ -12,7 +12,8 @@ use watchfire_event::{
     BatchBuilder, BatchLimits, EventBatch, EventLog, Key, Query, Record, RowMeta, TimeRange,
 };
 
-use crate::{Rebuild, Store, StoreConfig};
+use crate::vault::MasterKey;
+use crate::{Rebuild, Store, StoreConfig, StoreError, VerifyOptions, VerifyReport};
 
 /// Lines to a batch as ingest does it, without its mappings: the event time is `t`, milliseconds.
 pub fn build(records: &[Record]) -> EventBatch {
@@ -50,6 +51,15 @@ pub fn record(events: &[Value], received_ns: i64, keys: Vec<Key>) -> Record {
 
 pub fn now_ns() -> i64 {
     crate::shared::now_ns()
+}
+
+/// Checks a folder that is not open.
+pub async fn verified(dir: &Path, key: Option<&MasterKey>) -> Result<VerifyReport, StoreError> {
+    let options = VerifyOptions {
+        master_key: key.cloned(),
+        ..VerifyOptions::default()
+    };
+    crate::verify(dir, options).await
 }
 
 pub struct Bed {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use watchfire_event::{DeadLetter, EventLog, Query, TimeRange};
 
-use super::bed::{Bed, rebuild, shop_event};
+use super::bed::{Bed, rebuild, shop_event, verified};
 use crate::meta::DetectionCommit;
 use crate::vault::MasterKey;
 use crate::{Order, SearchRequest, Store};
@@ -147,11 +147,11 @@ async fn without_the_right_key_the_folder_does_not_open_and_stays_as_it_is() {
         config.master_key = key.clone();
         let opened = Store::open(config, rebuild()).await;
         assert_eq!(opened.err().unwrap().code(), code);
-        let verified = crate::verify(bed.dir.path(), key.as_ref()).await;
+        let verified = verified(bed.dir.path(), key.as_ref()).await;
         assert_eq!(verified.unwrap_err().code(), code);
     }
     let key = bed.config.master_key.as_ref();
-    let report = crate::verify(bed.dir.path(), key).await.unwrap();
+    let report = verified(bed.dir.path(), key).await.unwrap();
     assert!(report.ok, "{report:?}");
     // Without the wrapped key nothing is taken for damaged, and nothing is lost.
     let keys = bed.dir.path().join("keys.json");

@@ -10,3 +10,4 @@ mod hunts;
 mod life;
 mod rewriting;
 mod tables;
+mod verifying;

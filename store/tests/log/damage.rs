@@ -129,7 +129,7 @@ fn a_flipped_bit_anywhere_is_found_and_costs_at_most_its_frame() {
             for offset in 0..len(path) {
                 copy_dir(&made, &hit);
                 flip(&files(&hit)[number], offset, 1 << (offset % 8));
-                let report = verify(&hit, &vault()).unwrap();
+                let report = verify(&hit, &vault(), &[]).unwrap().0;
                 let (_, recovered, lost) = survivors(&hit, config, &frames);
                 let here = format!("file {number}, byte {offset}: {recovered:?}");
                 assert!(!report.ok || report.torn_tail_bytes > 0, "{here}");
@@ -289,7 +289,7 @@ fn lost_copied_and_swapped_files_are_told() {
         for (from, to) in [(a, &spare), (b, a), (&spare, b)] {
             std::fs::rename(from, to).unwrap();
         }
-        let report = verify(&hit, &vault()).unwrap();
+        let report = verify(&hit, &vault(), &[]).unwrap().0;
         assert_eq!((report.ok, report.foreign.len()), (false, 2));
         let (_, recovered, _) = survivors(&hit, config, &frames);
         assert_eq!(
@@ -351,7 +351,7 @@ fn a_newer_format_is_refused_and_not_touched() {
         "{error}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    assert!(verify(dir.path(), &vault()).is_err());
+    assert!(verify(dir.path(), &vault(), &[]).is_err());
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn an_encrypted_log_is_not_taken_for_a_plain_one_nor_read_with_another_key() {
     }
     let refused = Log::open(&folder, LogConfig::default(), &Vault::PLAIN).err();
     assert_eq!(refused.unwrap().code(), "other_sealing");
-    let report = verify(&folder, &other).unwrap();
+    let report = verify(&folder, &other, &[]).unwrap().0;
     assert_eq!((report.ok, report.frames), (false, 1));
     assert_eq!(report.files[0].damage[0].kind, DamageKind::Undecodable);
     assert_eq!(std::fs::read(&files(&folder)[0]).unwrap(), before);

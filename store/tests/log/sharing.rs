@@ -6,7 +6,6 @@ use std::sync::Arc;
 use watchfire_event::Record;
 use watchfire_store::log::{
     LockFile, Log, LogConfig, LogError, MAX_SOURCE_BYTES, Receipt, ReceiptCheck, verify,
-    verify_receipts,
 };
 use watchfire_store::vault::Vault;
 
@@ -97,7 +96,7 @@ fn a_record_over_a_limit_is_refused_and_the_rest_with_it() {
     assert_eq!((log.head(), log.append(&[]).unwrap()), (0, 1));
     assert_eq!(log.append(&[record(0, 0, 0), record(2, 2, 9)]).unwrap(), 1);
     assert_eq!(read_all(&log), [(1, record(2, 2, 9))]);
-    assert!(verify(dir.path(), &Vault::PLAIN).unwrap().ok);
+    assert!(verify(dir.path(), &Vault::PLAIN, &[]).unwrap().0.ok);
 }
 
 #[test]
@@ -136,7 +135,7 @@ fn receipts_are_checked_against_what_is_there() {
     let first_kept = log.first_seq();
     drop(log);
     flip(&files(dir.path())[1], 100, 4);
-    let lost = verify(dir.path(), &Vault::PLAIN).unwrap().missing[0];
+    let lost = verify(dir.path(), &Vault::PLAIN, &[]).unwrap().0.missing[0];
     let others = [
         (3, record(1, 2, 31)),
         (20, record(9, 1, 30)),
@@ -144,7 +143,7 @@ fn receipts_are_checked_against_what_is_there() {
     ];
     receipts.extend(others.iter().map(|(seq, record)| Receipt::of(*seq, record)));
     receipts.push(Receipt::of(35, &record(18, 2, 30)));
-    let (report, checks) = verify_receipts(dir.path(), &Vault::PLAIN, &receipts).unwrap();
+    let (report, checks) = verify(dir.path(), &Vault::PLAIN, &receipts).unwrap();
     assert!(!report.ok);
     for (receipt, check) in receipts[..20].iter().zip(&checks) {
         let expected = match receipt.rows {
