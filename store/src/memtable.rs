@@ -3,13 +3,15 @@
 //! A [`View`] is immutable; writers make a new one and swap it in. So a reader sees each row
 //! exactly once, whatever is committed, merged or sealed meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::compute::{max, min};
-use watchfire_event::{EventBatch, TimeRange};
+use watchfire_event::{EventBatch, Query, TimeRange};
 
-use crate::search::Hidden;
-use crate::segment::{Segment, Segments};
+use crate::StoreError;
+use crate::search::{ColumnCache, Held, Hidden};
+use crate::segment::{Rows, Segment, Segments};
 
 /// Batches smaller than this are worth merging: each costs a query its own pass.
 const SMALL_ROWS: usize = 2_048;
@@ -18,14 +20,27 @@ const MERGE_COUNT: usize = 16;
 /// A merged batch grows to about this.
 const MERGED_ROWS: usize = 16_384;
 
+/// Queries of which a batch remembers the answer.
+const MATCHES_KEPT: usize = 16;
+
 /// A batch in memory with what is asked of it often.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct MemoryBatch {
     pub batch: EventBatch,
     pub bytes: usize,
     pub min_time_ns: i64,
     pub max_time_ns: i64,
     pub min_received_ns: i64,
+    warm: Mutex<Warm>,
+}
+
+/// What queries found out about a batch, for the next ones.
+#[derive(Debug, Default)]
+struct Warm {
+    /// Fields as codes; `None` where they cannot be.
+    held: HashMap<String, Option<Arc<Held>>>,
+    /// Text of a query, and the rows that match; the newest last.
+    matched: VecDeque<(String, Rows)>,
 }
 
 impl MemoryBatch {
@@ -36,7 +51,47 @@ impl MemoryBatch {
             max_time_ns: max(batch.time()).unwrap_or(i64::MIN),
             min_received_ns: min(batch.received()).unwrap_or(i64::MAX),
             batch,
+            warm: Mutex::default(),
         }
+    }
+
+    /// Rows that match a query.
+    pub fn matching(&self, query: &Query) -> Rows {
+        let known = |warm: &Warm| {
+            let mut matched = warm.matched.iter();
+            matched
+                .find(|(t, _)| t == query.text())
+                .map(|(_, r)| r.clone())
+        };
+        if let Some(rows) = known(&self.warm()) {
+            return rows;
+        }
+        let rows = Rows::of(query.matches(&self.batch));
+        let mut warm = self.warm();
+        if warm.matched.len() >= MATCHES_KEPT {
+            warm.matched.pop_front();
+        }
+        warm.matched
+            .push_back((query.text().to_owned(), rows.clone()));
+        rows
+    }
+
+    /// The values of a field as codes, where one column alone holds them and it has few enough.
+    pub fn held(&self, field: &str, cache: &ColumnCache) -> Result<Option<Arc<Held>>, StoreError> {
+        if let Some(held) = self.warm().held.get(field) {
+            return Ok(held.clone());
+        }
+        let mut named = self.batch.named(field);
+        let held = match (named.next(), named.next()) {
+            (Some(column), None) => cache.code(column)?.map(Arc::new),
+            _ => None,
+        };
+        self.warm().held.insert(field.to_owned(), held.clone());
+        Ok(held)
+    }
+
+    fn warm(&self) -> MutexGuard<'_, Warm> {
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn overlaps(&self, range: &TimeRange) -> bool {

@@ -80,6 +80,7 @@ async fn remove(shared: &Arc<Shared>, ids: &[String], reason: &'static str) {
         );
         metrics::counter!("watchfire_store_expired_events_total", "reason" => reason)
             .increment(info.rows);
+        shared.cache.columns.forget(&info.id);
         segment.doom();
     }
 }

@@ -119,7 +119,10 @@ impl Rewrite {
     /// Changes what readers see.
     pub(crate) fn swap(&self, shared: &Arc<Shared>, segment: Option<Arc<Segment>>) {
         let gone = shared.view.swap(&self.ids(), segment);
-        gone.iter().for_each(|segment| segment.doom());
+        for segment in gone {
+            shared.cache.columns.forget(&segment.info.id);
+            segment.doom();
+        }
     }
 }
 

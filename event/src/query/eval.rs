@@ -12,7 +12,14 @@ use crate::field;
 impl Query {
     /// One bit a row: does the event match? The meaning of a query, see [`crate::query`].
     pub fn matches(&self, batch: &EventBatch) -> BooleanBuffer {
-        eval(&self.node, batch)
+        self.node.matches(batch)
+    }
+}
+
+impl Node {
+    /// One bit a row: the meaning of this part of a query.
+    pub fn matches(&self, batch: &EventBatch) -> BooleanBuffer {
+        eval(self, batch)
     }
 }
 

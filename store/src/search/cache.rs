@@ -4,13 +4,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use super::columns::ColumnCache;
 use crate::segment::Rows;
 
 /// Bytes of masks kept; the oldest go first.
 const LIMIT_BYTES: usize = 32 << 20;
 
+/// Answers and columns kept for the queries to come.
 #[derive(Debug, Default)]
-pub(crate) struct MatchCache(Mutex<Inner>);
+pub(crate) struct MatchCache {
+    matched: Mutex<Inner>,
+    /// Columns as codes.
+    pub columns: ColumnCache,
+}
 
 /// Segment and text of the query.
 type Key = (String, String);
@@ -24,7 +30,7 @@ struct Inner {
 
 impl MatchCache {
     pub fn get(&self, segment: &str, query: &str) -> Option<Rows> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.matched.lock().unwrap_or_else(PoisonError::into_inner);
         inner
             .found
             .get(&(segment.to_owned(), query.to_owned()))
@@ -33,7 +39,7 @@ impl MatchCache {
 
     pub fn put(&self, segment: &str, query: &str, rows: Rows) {
         let key = (segment.to_owned(), query.to_owned());
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.matched.lock().unwrap_or_else(PoisonError::into_inner);
         let added = size(&key, &rows);
         if added > LIMIT_BYTES || inner.found.contains_key(&key) {
             return;

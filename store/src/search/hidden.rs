@@ -50,11 +50,7 @@ pub(super) fn subtract(
         if rows == Rows::None {
             break;
         }
-        rows = match hidden.rows(source, cache)? {
-            Rows::None => rows,
-            Rows::All => Rows::None,
-            Rows::Some(mask) => rows.and(Rows::of(!&mask)),
-        };
+        rows = rows.and(hidden.rows(source, cache)?.not());
     }
     Ok(rows)
 }

@@ -3,14 +3,16 @@
 use watchfire_event::{EventBatch, Query, TimeRange};
 
 use super::cache::MatchCache;
+use super::columns::Held;
+use super::facets;
 use super::job::Job;
-use super::matching::{matching, sources};
+use super::matching::{Source, matching, sources};
 use super::run::data_range;
 use super::values::{Names, for_each_value};
 use super::{Bucket, Histogram, MAX_BUCKETS};
 use crate::StoreError;
 use crate::memtable::View;
-use crate::segment::{Rows, is_named};
+use crate::segment::{Coded, Rows, Times, is_named};
 
 /// Values that a split histogram names; events of other values count in the bucket alone.
 const SPLIT_VALUES: usize = 12;
@@ -37,9 +39,11 @@ impl Scale {
     }
 
     fn bucket(&self, time_ns: i64) -> usize {
-        let offset = (i128::from(time_ns) - i128::from(self.from_ns)) / i128::from(self.width_ns);
-        usize::try_from(offset)
-            .unwrap_or(0)
+        // The difference of two numbers of 64 bits always fits without a sign.
+        let offset = time_ns.max(self.from_ns).wrapping_sub(self.from_ns) as u64;
+        let bucket = offset / self.width_ns.unsigned_abs().max(1);
+        usize::try_from(bucket)
+            .unwrap_or(usize::MAX)
             .min(self.buckets.saturating_sub(1))
     }
 
@@ -50,12 +54,18 @@ impl Scale {
 }
 
 /// Counts of one source or of all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     buckets: Vec<u64>,
-    names: Names,
-    /// By number of the value, then by bucket.
+    /// By value that splits, then by bucket.
     by: Vec<Vec<u64>>,
+}
+
+/// The values that split the buckets.
+#[derive(Debug, Default)]
+struct Split {
+    field: String,
+    values: Vec<String>,
 }
 
 /// Counts over a view. `by` splits each bucket by the values of a field.
@@ -89,53 +99,206 @@ pub(crate) fn histogram(
         });
     };
     let scale = Scale::new(from_ns, to_ns, buckets);
-    let counted = job.on_threads(&sources, |source| {
-        let rows = matching(source, query, range, &view.hidden, cache)?;
-        if rows == Rows::None {
-            return Ok(Counts::default());
+    let split = match by {
+        None => None,
+        Some(field) => {
+            let fields = [field.to_owned()];
+            let mut counted =
+                facets::count(&sources, (query, range, &view.hidden), &fields, job, cache)?;
+            let top = counted.pop();
+            let top = top.map(|c| c.top(field, SPLIT_VALUES, &cache.columns).0);
+            Some(Split {
+                field: field.to_owned(),
+                values: top.into_iter().flatten().map(|(text, _)| text).collect(),
+            })
         }
-        let fields: Vec<String> = by.map(str::to_owned).into_iter().collect();
-        let keep = |stored: &str| stored == "_time" || is_named(stored, &fields);
-        Ok(count(&source.read(keep, &rows)?, scale, by))
-    })?;
-    let mut whole = Counts {
-        buckets: vec![0; scale.buckets],
-        ..Counts::default()
     };
-    for part in counted {
-        whole.merge(part, scale.buckets);
-    }
-    Ok(whole.histogram(scale))
+    let none = || Counts {
+        buckets: vec![0; scale.buckets],
+        by: match &split {
+            Some(split) => vec![vec![0; scale.buckets]; split.values.len()],
+            None => Vec::new(),
+        },
+    };
+    let counted = job.on_threads(&sources, |source| {
+        let mut counts = none();
+        let rows = matching(source, query, range, &view.hidden, cache)?;
+        if rows != Rows::None {
+            count(source, &rows, scale, split.as_ref(), cache, &mut counts)?;
+        }
+        Ok(counts)
+    })?;
+    let mut whole = none();
+    counted.iter().for_each(|part| whole.merge(part));
+    Ok(whole.histogram(scale, split.unwrap_or_default()))
 }
 
-fn count(batch: &EventBatch, scale: Scale, by: Option<&str>) -> Counts {
-    let mut counts = Counts {
-        buckets: vec![0; scale.buckets],
-        ..Counts::default()
+/// Adds the chosen rows of a source.
+fn count(
+    source: &Source,
+    rows: &Rows,
+    scale: Scale,
+    split: Option<&Split>,
+    cache: &MatchCache,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    let held = match split {
+        Some(split) => source.held(&split.field, false, &cache.columns)?,
+        None => None,
     };
-    let places: Vec<usize> = batch
-        .time()
-        .values()
-        .iter()
-        .map(|t| scale.bucket(*t))
-        .collect();
-    for place in &places {
-        increment(&mut counts.buckets, *place, 1);
+    let places = match source {
+        Source::Segment(segment) => {
+            let times = cache.columns.times(segment)?;
+            Places::Runs(runs(&times, segment.rows(), scale))
+        }
+        Source::Memory(memory) => {
+            let times = memory.batch.time().values();
+            Places::Rows(times.iter().map(|t| scale.bucket(*t)).collect())
+        }
+    };
+    places.count(rows, source.rows(), counts);
+    let Some(split) = split else {
+        return Ok(());
+    };
+    match held {
+        Some(held) => places.split_held(&held, rows, split, counts),
+        None => {
+            let fields = [split.field.clone()];
+            let batch = source.read(|stored| is_named(stored, &fields), rows)?;
+            places.split_batch(&batch, rows, split, counts);
+        }
     }
-    if let Some(field) = by {
-        let Counts { names, by, .. } = &mut counts;
-        for_each_value(batch, field, names, |row, value| {
-            let value = value as usize;
-            if value >= by.len() {
-                by.resize_with(value + 1, Vec::new);
+    Ok(())
+}
+
+/// In which bucket each row of a source is.
+enum Places {
+    /// Rows in the order of their times: bucket, first row, row after the last.
+    Runs(Vec<(usize, usize, usize)>),
+    /// By row.
+    Rows(Vec<usize>),
+}
+
+/// Where each bucket begins and ends among rows in the order of their times.
+fn runs(times: &Times, rows: usize, scale: Scale) -> Vec<(usize, usize, usize)> {
+    let mut runs = Vec::new();
+    let mut first = 0;
+    while first < rows {
+        let bucket = scale.bucket(times.time(first));
+        let end = match bucket + 1 < scale.buckets {
+            true => times.first_at(scale.start(bucket + 1)).max(first + 1),
+            false => rows,
+        };
+        runs.push((bucket, first, end));
+        first = end;
+    }
+    runs
+}
+
+impl Places {
+    fn count(&self, rows: &Rows, total: usize, counts: &mut Counts) {
+        match self {
+            Places::Runs(runs) => {
+                for (bucket, first, end) in runs {
+                    let n = match rows {
+                        Rows::Some(mask) => mask.slice(*first, end - first).count_set_bits(),
+                        Rows::All => end - first,
+                        Rows::None => 0,
+                    };
+                    increment(&mut counts.buckets, *bucket, n as u64);
+                }
             }
-            if let (Some(list), Some(place)) = (by.get_mut(value), places.get(row)) {
-                list.resize(scale.buckets, 0);
-                increment(list, *place, 1);
+            Places::Rows(places) => {
+                for_each_row(rows, total, |row| {
+                    if let Some(bucket) = places.get(row) {
+                        increment(&mut counts.buckets, *bucket, 1);
+                    }
+                });
             }
+        }
+    }
+
+    /// Splits by a field that is held as codes.
+    fn split_held(&self, held: &Held, rows: &Rows, split: &Split, counts: &mut Counts) {
+        let coded = &held.coded;
+        let splits = split.of_codes(coded);
+        match self {
+            Places::Runs(runs) => {
+                for (bucket, first, end) in runs {
+                    let mut by_code = vec![0; coded.distinct() + 1];
+                    coded.count_range(rows, (*first, *end), &mut by_code);
+                    for (n, splits) in by_code.into_iter().zip(&splits).filter(|(n, _)| *n > 0) {
+                        splits.iter().for_each(|s| counts.add(*s, *bucket, n));
+                    }
+                }
+            }
+            Places::Rows(places) => for_each_row(rows, coded.rows(), |row| {
+                let splits = splits.get(coded.code(row));
+                if let (Some(splits), Some(bucket)) = (splits, places.get(row)) {
+                    splits.iter().for_each(|s| counts.add(*s, *bucket, 1));
+                }
+            }),
+        }
+    }
+
+    /// Splits by a field of the chosen rows as read.
+    fn split_batch(&self, batch: &EventBatch, rows: &Rows, split: &Split, counts: &mut Counts) {
+        let mut names = Names::default();
+        let mut found: Vec<(usize, u32)> = Vec::new();
+        for_each_value(batch, &split.field, &mut names, |row, value| {
+            found.push((row, value));
         });
+        let texts = names.into_texts();
+        let mut splits: Vec<Option<usize>> = vec![None; texts.len()];
+        for (text, number) in texts {
+            if let Some(slot) = splits.get_mut(number as usize) {
+                *slot = split.values.iter().position(|v| *v == text);
+            }
+        }
+        let mut chosen: Vec<usize> = Vec::with_capacity(batch.rows());
+        for_each_row(rows, batch.rows(), |row| chosen.push(row));
+        for (place, value) in found {
+            let split = splits.get(value as usize).copied().flatten();
+            let bucket = chosen.get(place).and_then(|row| self.bucket(*row));
+            if let (Some(split), Some(bucket)) = (split, bucket) {
+                counts.add(split, bucket, 1);
+            }
+        }
     }
-    counts
+
+    fn bucket(&self, row: usize) -> Option<usize> {
+        match self {
+            Places::Rows(places) => places.get(row).copied(),
+            Places::Runs(runs) => {
+                let run = runs.partition_point(|(_, _, end)| *end <= row);
+                runs.get(run).map(|(bucket, ..)| *bucket)
+            }
+        }
+    }
+}
+
+impl Split {
+    /// For each code, which of the values its row has.
+    fn of_codes(&self, coded: &Coded) -> Vec<Vec<usize>> {
+        let place = |text: &str| self.values.iter().position(|v| v == text);
+        let of_code = |code: usize| {
+            let texts = coded.values().values(&self.field, code);
+            let mut places: Vec<usize> = texts.iter().filter_map(|t| place(t)).collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        };
+        (0..coded.distinct()).map(of_code).collect()
+    }
+}
+
+/// Calls `take` with every chosen row, of `total`.
+fn for_each_row(rows: &Rows, total: usize, take: impl FnMut(usize)) {
+    match rows {
+        Rows::None => {}
+        Rows::All => (0..total).for_each(take),
+        Rows::Some(mask) => mask.set_indices().for_each(take),
+    }
 }
 
 fn increment(list: &mut [u64], place: usize, n: u64) {
@@ -145,43 +308,28 @@ fn increment(list: &mut [u64], place: usize, n: u64) {
 }
 
 impl Counts {
-    fn merge(&mut self, part: Counts, buckets: usize) {
-        for (place, n) in part.buckets.iter().enumerate() {
-            increment(&mut self.buckets, place, *n);
+    fn add(&mut self, split: usize, bucket: usize, n: u64) {
+        if let Some(list) = self.by.get_mut(split) {
+            increment(list, bucket, n);
         }
-        for (text, number) in part.names.into_texts() {
-            let Some(counts) = part.by.get(number as usize) else {
-                continue;
-            };
-            let Some(number) = self.names.number(&text).map(|n| n as usize) else {
-                continue;
-            };
-            if number >= self.by.len() {
-                self.by.resize_with(number + 1, Vec::new);
-            }
-            if let Some(list) = self.by.get_mut(number) {
-                list.resize(buckets, 0);
-                counts
-                    .iter()
-                    .enumerate()
-                    .for_each(|(place, n)| increment(list, place, *n));
+    }
+
+    fn merge(&mut self, part: &Counts) {
+        let lists = self.by.iter_mut().chain([&mut self.buckets]);
+        for (whole, part) in lists.zip(part.by.iter().chain([&part.buckets])) {
+            for (place, n) in part.iter().enumerate() {
+                increment(whole, place, *n);
             }
         }
     }
 
-    fn histogram(self, scale: Scale) -> Histogram {
-        let mut named: Vec<(u64, String, Vec<u64>)> = Vec::new();
-        for (text, number) in self.names.into_texts() {
-            let counts = self.by.get(number as usize).cloned().unwrap_or_default();
-            named.push((counts.iter().sum(), text, counts));
-        }
-        named.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        named.truncate(SPLIT_VALUES);
+    fn histogram(self, scale: Scale, split: Split) -> Histogram {
+        let named: Vec<(String, Vec<u64>)> = split.values.into_iter().zip(self.by).collect();
         let bucket = |(place, count): (usize, &u64)| {
             let here = |counts: &Vec<u64>| counts.get(place).copied().unwrap_or_default();
             let by = named
                 .iter()
-                .map(|(_, text, counts)| (text.clone(), here(counts)));
+                .map(|(text, counts)| (text.clone(), here(counts)));
             Bucket {
                 from_ns: scale.start(place),
                 count: *count,

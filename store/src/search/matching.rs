@@ -1,13 +1,14 @@
 //! Which rows of a source match: the one place where a query meets stored rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, UInt32Array};
+use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::take;
-use watchfire_event::{Column, EventBatch, Query, TimeRange};
+use watchfire_event::{EventBatch, Query, TimeRange};
 
 use super::cache::MatchCache;
+use super::columns::{ColumnCache, Held};
 use super::hidden::{Hidden, subtract};
 use super::plan::Plan;
 use crate::StoreError;
@@ -61,6 +62,50 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Reads every column of the chosen rows. What is held as codes is not read again.
+    pub fn read_whole(&self, rows: &Rows, cache: &MatchCache) -> Result<EventBatch, StoreError> {
+        let Source::Segment(segment) = self else {
+            return self.read(|_| true, rows);
+        };
+        let mut held = HashMap::new();
+        for column in &segment.info.columns {
+            if let Some(kept) = cache.columns.peek(segment, &column.stored) {
+                held.insert(column.stored.as_str(), kept);
+            }
+        }
+        let batch = segment.read(|name| !held.contains_key(name), rows)?;
+        let mut columns = Vec::with_capacity(held.len());
+        for kept in held.values() {
+            columns.extend(kept.coded.take(rows)?);
+        }
+        Ok(match columns.is_empty() {
+            true => batch,
+            false => batch.with_columns(columns),
+        })
+    }
+
+    /// The values of a field as codes, where one column alone holds them and it has few enough.
+    /// `few`: only few rows are asked, which is no reason to read all of a column.
+    pub fn held(
+        &self,
+        field: &str,
+        few: bool,
+        cache: &ColumnCache,
+    ) -> Result<Option<Arc<Held>>, StoreError> {
+        let segment = match self {
+            Source::Memory(memory) => return memory.held(field, cache),
+            Source::Segment(segment) => segment,
+        };
+        let mut named = segment.info.columns.iter().filter(|c| c.name == field);
+        match (named.next(), named.next()) {
+            (Some(column), None) if few => Ok(cache.peek(segment, &column.stored)),
+            (Some(column), None) => cache.coded(segment, column),
+            _ => Ok(None),
+        }
+    }
+}
+
 /// Every source of a view with rows in the range, oldest first by arrival.
 pub(crate) fn sources(view: &View, range: &TimeRange) -> Vec<Source> {
     let segments = view.segments.iter().filter(|s| s.overlaps(range)).cloned();
@@ -102,7 +147,7 @@ fn in_memory(memory: &MemoryBatch, query: &Query, range: &TimeRange) -> Rows {
     }
     let matched = match query.is_all() {
         true => Rows::All,
-        false => Rows::of(query.matches(&memory.batch)),
+        false => memory.matching(query),
     };
     if memory.within(range) {
         return matched;
@@ -126,7 +171,7 @@ fn in_segment(
     let inside = if segment.within(range) {
         Rows::All
     } else {
-        rows_in_time(segment, range)?
+        rows_in_time(segment, range, cache)?
     };
     if query.is_all() || inside == Rows::None {
         return Ok(inside);
@@ -136,11 +181,8 @@ fn in_segment(
     }
     // A small part of a segment is not worth matching all of it for the next time.
     let part = inside.is_sparse(segment.rows());
-    let matched = evaluate(
-        segment,
-        query,
-        if part { inside.clone() } else { Rows::All },
-    )?;
+    let among = if part { inside.clone() } else { Rows::All };
+    let matched = evaluate(segment, query, &among, cache)?;
     if !part {
         cache.put(&segment.info.id, query.text(), matched.clone());
     }
@@ -148,76 +190,61 @@ fn in_segment(
 }
 
 /// Rows are sorted by time, so those of a range are one run.
-fn rows_in_time(segment: &Segment, range: &TimeRange) -> Result<Rows, StoreError> {
-    let batch = segment.read(|name| name == "_time", &Rows::All)?;
-    let times = batch.time().values();
-    let first = times.partition_point(|t| *t < range.from_ns);
-    let end = times.partition_point(|t| *t < range.from_ns || range.contains(*t));
-    Ok(Rows::of(BooleanBuffer::collect_bool(times.len(), |row| {
-        (first..end).contains(&row)
-    })))
+fn rows_in_time(
+    segment: &Segment,
+    range: &TimeRange,
+    cache: &MatchCache,
+) -> Result<Rows, StoreError> {
+    let times = cache.columns.times(segment)?;
+    let first = times.first_at(range.from_ns);
+    let end = match range.to_ns {
+        i64::MAX => segment.rows(),
+        to_ns => times.first_at(to_ns),
+    };
+    let mut mask = BooleanBufferBuilder::new(segment.rows());
+    mask.append_n(first, false);
+    mask.append_n(end.saturating_sub(first), true);
+    mask.append_n(segment.rows() - end.max(first), false);
+    Ok(Rows::of(mask.finish()))
 }
 
 /// Matches the rows `among` of a segment.
-fn evaluate(segment: &Segment, query: &Query, among: Rows) -> Result<Rows, StoreError> {
-    let mut plan = Plan::of(segment, query)?;
-    plan.rows = plan.rows.and(among);
-    if plan.rows == Rows::None {
-        return Ok(Rows::None);
+fn evaluate(
+    segment: &Segment,
+    query: &Query,
+    among: &Rows,
+    cache: &MatchCache,
+) -> Result<Rows, StoreError> {
+    let plan = Plan::of(segment, query, among, &cache.columns)?;
+    let open = plan.may.clone().and(plan.must.clone().not());
+    if open == Rows::None {
+        return Ok(plan.must);
     }
-    let total = segment.rows();
-    let is_sparse = |rows: &Rows| rows.is_sparse(total);
-    if is_sparse(&plan.rows) {
-        let keep = |name: &str| {
-            plan.own.contains(&name) || plan.columns.iter().any(|(stored, _)| stored == name)
-        };
-        let matched = query.matches(&segment.read(keep, &plan.rows)?);
-        return Ok(Rows::of(spread_mask(&matched, &plan.rows.to_mask(total))));
+    let stored = |i: &usize| segment.info.columns.get(*i).map(|c| c.stored.as_str());
+    let columns: Vec<&str> = plan.columns.iter().filter_map(stored).collect();
+    let keep = |name: &str| plan.own.contains(&name) || columns.contains(&name);
+    let batch = segment.read(keep, &open)?;
+    let mut held = Vec::with_capacity(plan.held.len());
+    for column in &plan.held {
+        held.extend(column.coded.take(&open)?);
     }
-    let dense = |name: &str| {
-        plan.own.contains(&name)
-            || plan
-                .columns
-                .iter()
-                .any(|(stored, rows)| stored == name && !is_sparse(rows))
+    let batch = match held.is_empty() {
+        true => batch,
+        false => batch.with_columns(held),
     };
-    let mut batch = segment.read(dense, &Rows::All)?;
-    let mut sparse = Vec::new();
-    for (stored, rows) in plan.columns.iter().filter(|(_, rows)| is_sparse(rows)) {
-        let part = segment.read(|name| name == stored, rows)?;
-        for column in part.columns() {
-            sparse.push(spread_column(column, &rows.to_mask(total))?);
-        }
-    }
-    if !sparse.is_empty() {
-        batch = batch.with_columns(sparse);
-    }
-    Ok(Rows::of(query.matches(&batch)).and(plan.rows))
+    let matched = query.matches(&batch);
+    let matched = Rows::of(spread_mask(&matched, &open.to_mask(segment.rows())));
+    Ok(plan.must.or(matched))
 }
 
 /// A mask over the set rows of `rows` as a mask over all rows.
 fn spread_mask(mask: &BooleanBuffer, rows: &BooleanBuffer) -> BooleanBuffer {
-    let mut set = mask.iter();
-    BooleanBuffer::collect_bool(rows.len(), |row| {
-        rows.value(row) && set.next().unwrap_or_default()
-    })
-}
-
-/// A column of the set rows of `rows` as one of all rows, null elsewhere.
-fn spread_column(column: &Column, rows: &BooleanBuffer) -> Result<Column, StoreError> {
-    let mut next = 0;
-    let places: UInt32Array = rows
-        .iter()
-        .map(|set| {
-            let place = set.then_some(next);
-            next += u32::from(set);
-            place
-        })
-        .collect();
-    let array = take(column.array.as_ref(), &places, None)?;
-    debug_assert_eq!(array.len(), rows.len());
-    Ok(Column {
-        array,
-        ..column.clone()
-    })
+    let mut spread = BooleanBufferBuilder::new(rows.len());
+    spread.append_n(rows.len(), false);
+    for (place, row) in rows.set_indices().enumerate() {
+        if mask.value(place) {
+            spread.set_bit(row, true);
+        }
+    }
+    spread.finish()
 }

@@ -1,6 +1,7 @@
 //! Answering queries over a view: plan what to leave out, read what is needed, match, collect.
 
 mod cache;
+mod columns;
 mod cursor;
 mod facets;
 mod fields;
@@ -20,6 +21,7 @@ pub use request::{
 };
 
 pub(crate) use cache::MatchCache;
+pub(crate) use columns::{ColumnCache, Held};
 pub(crate) use facets::facets;
 pub(crate) use fields::fields;
 pub(crate) use hidden::Hidden;

@@ -47,13 +47,21 @@ pub(crate) fn search(
     sources.sort_by_key(|s| page.distance(s));
     let mut exact = true;
     for (wave, some) in sources.chunks(WAVE).enumerate() {
-        if job.elapsed() > COUNT_TIME && some.iter().all(|s| !page.can_change(s)) {
+        if job.elapsed() > COUNT_TIME
+            && some
+                .iter()
+                .all(|s| !can_change(s, page.worst(), request.order))
+        {
             exact = false;
             break;
         }
+        let worst = page.worst();
         let found = job.on_threads(some, |source| {
             let rows = matching(source, &request.query, &request.range, &view.hidden, cache)?;
-            let first = first_rows(source, &rows, request)?;
+            let first = match can_change(source, worst, request.order) {
+                true => first_rows(source, &rows, request, cache)?,
+                false => Vec::new(),
+            };
             Ok((rows.count(source.rows()), first))
         })?;
         for (i, (count, first)) in found.into_iter().enumerate() {
@@ -65,7 +73,7 @@ pub(crate) fn search(
     let more = page.candidates.len() > request.limit;
     page.candidates.truncate(request.limit);
     let cursor = page.candidates.last().map(|c| c.at).filter(|_| more);
-    let hits = read_hits(&sources, &page.candidates, job)?;
+    let hits = read_hits(&sources, &page.candidates, job, cache)?;
     Ok(SearchPage {
         hits,
         total: page.total,
@@ -105,16 +113,10 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Can a row of the source come before the last candidate?
-    fn can_change(&self, source: &Source) -> bool {
-        let (first, last) = source.times();
-        match self.candidates.last() {
-            Some(worst) if self.candidates.len() > self.request.limit => match self.request.order {
-                Order::NewestFirst => last >= worst.at.time_ns,
-                Order::OldestFirst => first <= worst.at.time_ns,
-            },
-            _ => true,
-        }
+    /// The last candidate, where the page is full.
+    fn worst(&self) -> Option<Cursor> {
+        let full = self.candidates.len() > self.request.limit;
+        self.candidates.last().map(|c| c.at).filter(|_| full)
     }
 
     fn add(&mut self, source: usize, count: usize, first: Vec<(Cursor, usize)>) {
@@ -126,6 +128,16 @@ impl<'a> Page<'a> {
         let order = self.request.order;
         self.candidates.sort_by(|a, b| compare(order, &a.at, &b.at));
         self.candidates.truncate(self.request.limit + 1);
+    }
+}
+
+/// Can a row of the source come before the last candidate of a full page?
+fn can_change(source: &Source, worst: Option<Cursor>, order: Order) -> bool {
+    let (first, last) = source.times();
+    match (worst, order) {
+        (None, _) => true,
+        (Some(worst), Order::NewestFirst) => last >= worst.time_ns,
+        (Some(worst), Order::OldestFirst) => first <= worst.time_ns,
     }
 }
 
@@ -141,6 +153,7 @@ fn first_rows(
     source: &Source,
     rows: &Rows,
     request: &SearchRequest,
+    cache: &MatchCache,
 ) -> Result<Vec<(Cursor, usize)>, StoreError> {
     if *rows == Rows::None || request.limit == 0 {
         return Ok(Vec::new());
@@ -159,7 +172,7 @@ fn first_rows(
         Source::Segment(_) if !cut => end_of(rows, source.rows(), wanted, request.order),
         _ => set_rows(rows, source.rows()),
     };
-    let mut keyed = keys(source, rows, chosen)?;
+    let mut keyed = keys(source, chosen, cache)?;
     if let Some(cursor) = request.cursor {
         keyed.retain(|(at, _)| compare(request.order, at, &cursor) == Ordering::Greater);
     }
@@ -204,41 +217,31 @@ fn end_of(rows: &Rows, total: usize, wanted: usize, order: Order) -> Vec<usize> 
     }
 }
 
-/// Event time and sequence number of the chosen rows (rising row numbers).
+/// Event time and sequence number of the chosen rows.
 fn keys(
     source: &Source,
-    rows: &Rows,
     chosen: Vec<usize>,
+    cache: &MatchCache,
 ) -> Result<Vec<(Cursor, usize)>, StoreError> {
-    let key = |batch: &EventBatch, place: usize| Cursor {
-        time_ns: batch
-            .time()
-            .values()
-            .get(place)
-            .copied()
-            .unwrap_or_default(),
-        seq: batch.seq().values().get(place).copied().unwrap_or_default(),
+    let keyed = |time_ns: &dyn Fn(usize) -> i64, seq: &dyn Fn(usize) -> u64| {
+        let key = |row| {
+            let (time_ns, seq) = (time_ns(row), seq(row));
+            (Cursor { time_ns, seq }, row)
+        };
+        chosen.iter().copied().map(key).collect()
     };
-    match source {
-        Source::Memory(memory) => Ok(chosen
-            .into_iter()
-            .map(|row| (key(&memory.batch, row), row))
-            .collect()),
-        Source::Segment(segment) => {
-            let all = *rows == Rows::All && chosen.len() == segment.rows();
-            let wanted = if all {
-                Rows::All
-            } else {
-                mask_of(&chosen, segment.rows())
-            };
-            let batch = segment.read(|name| name == "_seq" || name == "_time", &wanted)?;
-            Ok(chosen
-                .into_iter()
-                .enumerate()
-                .map(|(i, row)| (key(&batch, i), row))
-                .collect())
+    Ok(match source {
+        Source::Memory(memory) => {
+            let (time, seq) = (memory.batch.time().values(), memory.batch.seq().values());
+            keyed(&|row| time.get(row).copied().unwrap_or_default(), &|row| {
+                seq.get(row).copied().unwrap_or_default()
+            })
         }
-    }
+        Source::Segment(segment) => {
+            let times = cache.columns.times(segment)?;
+            keyed(&|row| times.time(row), &|row| times.seq(row))
+        }
+    })
 }
 
 fn mask_of(rows: &[usize], total: usize) -> Rows {
@@ -255,6 +258,7 @@ fn read_hits(
     sources: &[Source],
     candidates: &[Candidate],
     job: &Job,
+    cache: &MatchCache,
 ) -> Result<Vec<Hit>, StoreError> {
     let mut wanted: Vec<(usize, Vec<usize>)> = Vec::new();
     let mut by_place: Vec<&Candidate> = candidates.iter().collect();
@@ -269,7 +273,7 @@ fn read_hits(
         let source = sources
             .get(*source)
             .ok_or_else(|| StoreError::Internal("a hit without a source".into()))?;
-        let batch = source.read(|_| true, &mask_of(rows, source.rows()))?;
+        let batch = source.read_whole(&mask_of(rows, source.rows()), cache)?;
         Ok((0..batch.rows())
             .map(|row| hit(&batch, row))
             .collect::<Vec<_>>())

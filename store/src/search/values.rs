@@ -31,10 +31,6 @@ impl Names {
         Some(number)
     }
 
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
-
     /// Texts with their numbers.
     pub fn into_texts(self) -> Vec<(String, u32)> {
         self.numbers.into_iter().collect()

@@ -142,7 +142,8 @@ pub(super) fn write_index(
     let tokenizers = TokenizerManager::new();
     tokenizers.register(TOKENIZER, TextAnalyzer::builder(Words::default()).build());
     let settings = IndexSettings {
-        docstore_compression: Compressor::None,
+        // Documents are empty, but each takes a few bytes unless they are packed.
+        docstore_compression: Compressor::Zstd(Default::default()),
         docstore_compress_dedicated_thread: false,
         ..IndexSettings::default()
     };

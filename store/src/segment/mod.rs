@@ -4,16 +4,20 @@
 //! segments/<first seq>-<last seq>[-<generation>]/
 //!   events.parquet   the rows, sorted by (event time, sequence number)
 //!   index/           tantivy, row number = document, a field for each text column
+//!   filters          which rows may hold an identifier, see `filter`
 //!   segment.json     what is inside, with checksums of all files and of itself
 //! ```
 //!
 //! A folder is written under a temporary name, every file and folder is synced, and then it is
 //! renamed; a folder that is not in the manifest is the rest of a crash and is removed.
 
+mod coded;
 mod columns;
 mod files;
+mod filter;
 mod index;
 mod read;
+mod times;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +29,13 @@ use parquet::file::metadata::PageIndexPolicy;
 use serde::{Deserialize, Serialize};
 use watchfire_event::TimeRange;
 
+pub(crate) use coded::Coded;
 pub(crate) use columns::{Access, ColumnInfo, is_named, sealed_name};
 pub(crate) use files::FileInfo;
+pub(crate) use filter::Filter;
 pub(crate) use index::{RowIndex, indexed_words};
 pub(crate) use read::Rows;
+pub(crate) use times::Times;
 pub(crate) use write::write_segment;
 
 use crate::StoreError;
@@ -38,6 +45,7 @@ use crate::vault::Vault;
 const FORMAT: u32 = 1;
 const EVENTS_FILE: &str = "events.parquet";
 const INDEX_DIR: &str = "index";
+const FILTER_FILE: &str = "filters";
 const INFO_FILE: &str = "segment.json";
 
 /// What `segment.json` holds.
@@ -55,6 +63,9 @@ pub(crate) struct SegmentInfo {
     pub created_ns: i64,
     /// In the order of the Parquet file, after the row's own three columns.
     pub columns: Vec<ColumnInfo>,
+    /// Filters over identifier columns; those without one are read.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
     pub files: Vec<FileInfo>,
 }
 

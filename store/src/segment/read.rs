@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{
 };
 use watchfire_event::EventBatch;
 
-use super::{EVENTS_FILE, Segment};
+use super::{EVENTS_FILE, FILTER_FILE, Segment};
 use crate::StoreError;
 use crate::vault::VaultFile;
 
@@ -32,7 +32,7 @@ impl Rows {
         match (self, other) {
             (Rows::All, _) | (_, Rows::All) => Rows::All,
             (Rows::None, rows) | (rows, Rows::None) => rows,
-            (Rows::Some(a), Rows::Some(b)) => Rows::Some(&a | &b),
+            (Rows::Some(a), Rows::Some(b)) => Rows::of(&a | &b),
         }
     }
 
@@ -45,12 +45,21 @@ impl Rows {
         }
     }
 
-    /// A mask; [`Rows::None`] when no bit is set.
+    /// The other rows.
+    pub fn not(self) -> Rows {
+        match self {
+            Rows::All => Rows::None,
+            Rows::None => Rows::All,
+            Rows::Some(mask) => Rows::of(!&mask),
+        }
+    }
+
+    /// A mask; [`Rows::None`] when no bit is set, and [`Rows::All`] when all are.
     pub fn of(mask: BooleanBuffer) -> Rows {
-        if mask.count_set_bits() == 0 {
-            Rows::None
-        } else {
-            Rows::Some(mask)
+        match mask.count_set_bits() {
+            0 => Rows::None,
+            set if set == mask.len() => Rows::All,
+            _ => Rows::Some(mask),
         }
     }
 
@@ -66,6 +75,15 @@ impl Rows {
     /// Are they so few of `rows` rows that picking them out is faster than reading all?
     pub fn is_sparse(&self, rows: usize) -> bool {
         self.count(rows) * SPARSE < rows
+    }
+
+    /// Is the row among them?
+    pub fn holds(&self, row: usize) -> bool {
+        match self {
+            Rows::All => true,
+            Rows::None => false,
+            Rows::Some(mask) => row < mask.len() && mask.value(row),
+        }
     }
 
     /// As a mask over `rows` rows.
@@ -138,23 +156,15 @@ impl Segment {
         opened.map_err(StoreError::io(path.display().to_string()))
     }
 
-    /// Can a row of `stored`, a column with a bloom filter, have exactly this value?
-    pub fn may_contain(&self, stored: &str, value: &str) -> Result<bool, StoreError> {
-        let schema = self.footer.parquet_schema();
-        let Some(leaf) =
-            (0..schema.num_columns()).find(|i| schema.get_column_root(*i).name() == stored)
-        else {
-            return Ok(false);
+    /// Rows that may hold exactly this value of `stored`, a column with a filter.
+    pub fn rows_that_may_hold(&self, stored: &str, value: &str) -> Result<Rows, StoreError> {
+        let Some(filter) = self.info.filters.iter().find(|f| f.stored == stored) else {
+            return Ok(Rows::All);
         };
-        let file = self.open_events()?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-        for group in 0..self.footer.metadata().num_row_groups() {
-            let filter = builder.get_row_group_column_bloom_filter(group, leaf)?;
-            if filter.is_none_or(|f| f.check(value)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let path = self.dir.join(FILTER_FILE);
+        let file = self.vault.open_file(&path);
+        let rows = file.and_then(|file| filter.rows(&file, value, self.rows()));
+        rows.map_err(StoreError::io(path.display().to_string()))
     }
 }
 

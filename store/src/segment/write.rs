@@ -7,15 +7,14 @@ use std::path::Path;
 use arrow::compute::{max, min};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{
-    BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder,
-};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
-use watchfire_event::EventBatch;
+use watchfire_event::{EventBatch, Kind, field};
 
 use super::columns::{Access, ColumnInfo, describe};
 use super::files::{Checksummed, FileInfo, sync_dir, write_info};
-use super::{EVENTS_FILE, FORMAT, INDEX_DIR, INFO_FILE, SegmentInfo, index};
+use super::filter::write_filters;
+use super::{EVENTS_FILE, FORMAT, Filter, INDEX_DIR, INFO_FILE, SegmentInfo, index};
 use crate::StoreError;
 use crate::vault::Vault;
 
@@ -25,8 +24,9 @@ const GROUP_ROWS: usize = 131_072;
 const PAGE_ROWS: usize = 4_096;
 /// Level 1 is twice as fast as 3 and gives files that are a few percent larger.
 const ZSTD_LEVEL: i32 = 1;
-/// False positives of a bloom filter: 1 in 1,000 costs 2 bytes a value.
-const BLOOM_FALSE_POSITIVES: f64 = 0.001;
+/// Bytes of a page of text or identifiers before compression: a hit reads a page of each column,
+/// and these are the widest.
+const WIDE_PAGE_BYTES: usize = 48 << 10;
 
 /// Sorts the rows by (event time, sequence number), writes them as the segment `id` in `parent`
 /// and makes it durable. Returns what was written; the folder has its final name.
@@ -61,9 +61,11 @@ fn write_folder(
     let batch = sorted(batch);
     let columns = describe(&batch);
     let mut files = vec![write_parquet(temporary, vault, &batch, &columns)?];
+    let (filters, file) = write_filters(temporary, vault, batch.columns(), &columns)?;
+    files.extend(file);
     index::write_index(&temporary.join(INDEX_DIR), vault, &batch, &columns)?;
     files.extend(sync_index(temporary).map_err(io(temporary))?);
-    let info = summary(id, &batch, columns, files, created_ns)?;
+    let info = summary(id, &batch, (columns, filters), files, created_ns)?;
     write_info(&temporary.join(INFO_FILE), &info, vault).map_err(io(temporary))?;
     sync_dir(temporary).map_err(io(temporary))?;
     let target = parent.join(id);
@@ -128,8 +130,7 @@ fn properties(columns: &[ColumnInfo]) -> Result<WriterProperties, StoreError> {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_bloom_filter_position(BloomFilterPosition::End);
+        .set_statistics_enabled(EnabledStatistics::Chunk);
     for name in ["_seq", "_time", "_received"] {
         builder = builder
             .set_column_dictionary_enabled(path_of(name), false)
@@ -147,14 +148,24 @@ fn column_properties(
 ) -> WriterPropertiesBuilder {
     let path = path_of(&column.stored);
     match column.access {
-        Access::Scan => builder,
-        Access::Index => builder.set_column_dictionary_enabled(path, false),
-        Access::Bloom => builder
+        // A time a row, each a little after the one before.
+        Access::Scan if column.name == field::TIMESTAMP => builder
             .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_bloom_filter_enabled(path.clone(), true)
-            .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
-            .set_column_bloom_filter_max_ndv(path, column.distinct.max(1)),
+            .set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
+        // Numbers that hardly repeat: their differences are shorter than they are.
+        Access::Scan if is_wide_number(column) => builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+        Access::Scan => builder,
+        Access::Index | Access::Bloom => builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_data_page_size_limit(path, WIDE_PAGE_BYTES),
     }
+}
+
+/// An integer column with about as many values as rows.
+fn is_wide_number(column: &ColumnInfo) -> bool {
+    column.origin_and_kind().1 == Kind::Int && column.distinct * 2 > column.rows
 }
 
 fn path_of(name: &str) -> ColumnPath {
@@ -181,7 +192,7 @@ fn sync_index(dir: &Path) -> std::io::Result<Vec<FileInfo>> {
 fn summary(
     id: &str,
     batch: &EventBatch,
-    columns: Vec<ColumnInfo>,
+    (columns, filters): (Vec<ColumnInfo>, Vec<Filter>),
     files: Vec<FileInfo>,
     created_ns: i64,
 ) -> Result<SegmentInfo, StoreError> {
@@ -199,6 +210,7 @@ fn summary(
         max_received_ns: max(received).ok_or_else(empty)?,
         created_ns,
         columns,
+        filters,
         files,
     })
 }

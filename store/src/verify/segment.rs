@@ -113,7 +113,8 @@ fn check_filter(segment: &Segment, info: &ColumnInfo, column: &Column) -> Result
             continue;
         }
         let value = values.value(keys.value(row) as usize);
-        if !segment.may_contain(&info.stored, value)? {
+        let rows = segment.rows_that_may_hold(&info.stored, value)?;
+        if !rows.holds(row) {
             return Err(corrupt(format!(
                 "the filter of {} does not know the value of row {row}",
                 info.stored

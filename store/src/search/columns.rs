@@ -1,0 +1,270 @@
+//! Columns of segments kept in memory as codes, and one number for each text of a field, so
+//! that counts of many segments are sums of numbers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use watchfire_event::Column;
+
+use crate::StoreError;
+use crate::segment::{Coded, ColumnInfo, Rows, Segment, Times};
+
+/// Bytes of columns kept; those not used for longest go first.
+const LIMIT_BYTES: usize = 160 << 20;
+/// Bytes of texts kept. Beyond, everything is dropped and begun anew.
+const NAME_BYTES: usize = 48 << 20;
+/// Name under which the times of a segment are kept; no column is called that.
+const TIMES: &str = "";
+
+/// A column as codes, with the numbers of its texts.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub coded: Coded,
+    /// By code: the numbers of the texts of the value, each once.
+    numbers: Vec<Vec<u32>>,
+    /// In which run of the cache the numbers were given.
+    run: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ColumnCache(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    found: HashMap<String, HashMap<String, Entry>>,
+    fields: HashMap<String, Names>,
+    bytes: usize,
+    name_bytes: usize,
+    clock: u64,
+    /// Counts how often everything was dropped: numbers of an earlier run mean nothing.
+    run: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kept: Kept,
+    bytes: usize,
+    used: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Column(Arc<Held>),
+    /// Too many distinct values.
+    NotCoded,
+    Times(Arc<Times>),
+}
+
+/// The texts of a field, by number.
+#[derive(Debug, Default)]
+struct Names {
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+}
+
+impl ColumnCache {
+    /// The column as codes, read when it is not here; `None` when it has too many values.
+    pub fn coded(
+        &self,
+        segment: &Segment,
+        info: &ColumnInfo,
+    ) -> Result<Option<Arc<Held>>, StoreError> {
+        if !Coded::is_worthwhile(info.rows, info.distinct) {
+            return Ok(None);
+        }
+        match self.get(&segment.info.id, &info.stored) {
+            Some(Kept::Column(held)) => return Ok(Some(held)),
+            Some(_) => return Ok(None),
+            None => {}
+        }
+        let batch = segment.read(|name| name == info.stored, &Rows::All)?;
+        let coded = match batch.columns().first() {
+            Some(column) => Coded::of(column)?,
+            None => None,
+        };
+        let held = coded.map(|coded| Arc::new(self.hold(coded, &info.name)));
+        let (kept, bytes) = match &held {
+            Some(held) => (Kept::Column(held.clone()), held.bytes()),
+            None => (Kept::NotCoded, 0),
+        };
+        self.put(&segment.info.id, &info.stored, kept, bytes);
+        Ok(held)
+    }
+
+    /// The column as codes if it is here.
+    pub fn peek(&self, segment: &Segment, stored: &str) -> Option<Arc<Held>> {
+        match self.get(&segment.info.id, stored) {
+            Some(Kept::Column(held)) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// A column in memory as codes; `None` when it has too many distinct values.
+    pub fn code(&self, column: &Column) -> Result<Option<Held>, StoreError> {
+        let coded = Coded::of(column)?;
+        Ok(coded.map(|coded| self.hold(coded, &column.name)))
+    }
+
+    /// Event times and sequence numbers of a segment.
+    pub fn times(&self, segment: &Segment) -> Result<Arc<Times>, StoreError> {
+        if let Some(Kept::Times(times)) = self.get(&segment.info.id, TIMES) {
+            return Ok(times);
+        }
+        let own = |name: &str| name == "_seq" || name == "_time";
+        let times = Arc::new(Times::of(&segment.read(own, &Rows::All)?));
+        let kept = Kept::Times(times.clone());
+        self.put(&segment.info.id, TIMES, kept, times.bytes());
+        Ok(times)
+    }
+
+    /// The numbers of the texts of a held column, by code; `None` when they are of an earlier
+    /// run of the cache.
+    pub fn numbers<'a>(&self, held: &'a Held) -> Option<&'a [Vec<u32>]> {
+        (self.lock().run == held.run).then_some(held.numbers.as_slice())
+    }
+
+    /// Calls `with` with the number of each of the texts that has one.
+    pub fn known<'a>(
+        &self,
+        field: &str,
+        texts: impl Iterator<Item = &'a str>,
+        mut with: impl FnMut(usize, Option<u32>),
+    ) {
+        let inner = self.lock();
+        let names = inner.fields.get(field);
+        for (i, text) in texts.enumerate() {
+            with(i, names.and_then(|n| n.numbers.get(text).copied()));
+        }
+    }
+
+    /// The texts of some numbers of a field.
+    pub fn texts(&self, field: &str, numbers: &[u32]) -> Vec<Option<Arc<str>>> {
+        let inner = self.lock();
+        let names = inner.fields.get(field);
+        let text = |n: &u32| names.and_then(|names| names.texts.get(*n as usize).cloned());
+        numbers.iter().map(text).collect()
+    }
+
+    /// In which run of the cache we are: numbers of one run belong together.
+    pub fn run(&self) -> u64 {
+        self.lock().run
+    }
+
+    /// Drops what is kept of segments that are no more.
+    pub fn forget(&self, segment: &str) {
+        let mut inner = self.lock();
+        if let Some(gone) = inner.found.remove(segment) {
+            inner.bytes -= gone.values().map(|e| e.bytes).sum::<usize>();
+        }
+    }
+
+    fn hold(&self, coded: Coded, field: &str) -> Held {
+        let values = coded.values();
+        let texts: Vec<Vec<String>> = (0..coded.distinct())
+            .map(|code| {
+                let texts = values.values(field, code);
+                texts.into_iter().map(|t| t.into_owned()).collect()
+            })
+            .collect();
+        let mut inner = self.lock();
+        let numbers = texts.into_iter().map(|of_value| {
+            let mut numbers: Vec<u32> = Vec::with_capacity(of_value.len());
+            for text in of_value {
+                let number = inner.number(field, text);
+                if !numbers.contains(&number) {
+                    numbers.push(number);
+                }
+            }
+            numbers
+        });
+        let numbers = numbers.collect();
+        let run = inner.run;
+        Held {
+            coded,
+            numbers,
+            run,
+        }
+    }
+
+    fn get(&self, segment: &str, stored: &str) -> Option<Kept> {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let clock = inner.clock;
+        let entry = inner.found.get_mut(segment)?.get_mut(stored)?;
+        entry.used = clock;
+        Some(entry.kept.clone())
+    }
+
+    fn put(&self, segment: &str, stored: &str, kept: Kept, bytes: usize) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let used = inner.clock;
+        let entry = Entry { kept, bytes, used };
+        let of_segment = inner.found.entry(segment.to_owned()).or_default();
+        let before = of_segment.insert(stored.to_owned(), entry);
+        inner.bytes += bytes;
+        inner.bytes -= before.map_or(0, |e| e.bytes);
+        if inner.name_bytes > NAME_BYTES {
+            let (clock, run) = (inner.clock, inner.run + 1);
+            *inner = Inner {
+                clock,
+                run,
+                ..Inner::default()
+            };
+        } else if inner.bytes > LIMIT_BYTES {
+            inner.evict();
+        }
+        metrics::gauge!("watchfire_store_column_cache_bytes").set(inner.bytes as f64);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn number(&mut self, field: &str, text: String) -> u32 {
+        if !self.fields.contains_key(field) {
+            self.fields.insert(field.to_owned(), Names::default());
+        }
+        let Some(names) = self.fields.get_mut(field) else {
+            return 0;
+        };
+        if let Some(number) = names.numbers.get(text.as_str()) {
+            return *number;
+        }
+        let number = names.texts.len() as u32;
+        self.name_bytes += text.len() + 80;
+        let text: Arc<str> = text.into();
+        names.texts.push(text.clone());
+        names.numbers.insert(text, number);
+        number
+    }
+
+    /// Drops the least recently used down to seven eighths of the limit.
+    fn evict(&mut self) {
+        let mut ages: Vec<(u64, String, String)> = Vec::new();
+        for (segment, columns) in &self.found {
+            let of_segment = columns.iter();
+            ages.extend(of_segment.map(|(s, e)| (e.used, segment.clone(), s.clone())));
+        }
+        ages.sort_unstable();
+        for (_, segment, stored) in ages {
+            if self.bytes <= LIMIT_BYTES / 8 * 7 {
+                break;
+            }
+            if let Some(columns) = self.found.get_mut(&segment) {
+                self.bytes -= columns.remove(&stored).map_or(0, |e| e.bytes);
+                if columns.is_empty() {
+                    self.found.remove(&segment);
+                }
+            }
+        }
+    }
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.coded.bytes() + self.numbers.iter().map(|n| 24 + n.len() * 4).sum::<usize>()
+    }
+}
