@@ -13,6 +13,8 @@ use crate::segment::{Coded, ColumnInfo, Rows, Segment, Times};
 const LIMIT_BYTES: usize = 160 << 20;
 /// Bytes of texts kept. Beyond, everything is dropped and begun anew.
 const NAME_BYTES: usize = 48 << 20;
+/// Columns read ahead at a time.
+const WARMED: usize = 3;
 /// Name under which the times of a segment are kept; no column is called that.
 const TIMES: &str = "";
 
@@ -89,6 +91,29 @@ impl ColumnCache {
         };
         self.put(&segment.info.id, &info.stored, kept, bytes);
         Ok(held)
+    }
+
+    /// Reads a few of the columns of a segment that is looked at again and again, as long as
+    /// there is room. Each look makes the next one faster, and none takes long.
+    pub fn warm(&self, segment: &Segment) -> Result<(), StoreError> {
+        let mut missing: Vec<&ColumnInfo> = Vec::new();
+        {
+            let inner = self.lock();
+            if inner.bytes > LIMIT_BYTES / 4 * 3 {
+                return Ok(());
+            }
+            let here = inner.found.get(&segment.info.id);
+            let is_here = |stored: &str| here.is_some_and(|h| h.contains_key(stored));
+            let codable = |c: &&ColumnInfo| Coded::is_worthwhile(c.rows, c.distinct);
+            let columns = segment.info.columns.iter().filter(codable);
+            missing.extend(columns.filter(|c| !is_here(&c.stored)));
+        }
+        // The greater the dictionary, the longer it takes to read one value.
+        missing.sort_by_key(|c| std::cmp::Reverse(c.distinct));
+        for column in missing.into_iter().take(WARMED) {
+            self.coded(segment, column)?;
+        }
+        Ok(())
     }
 
     /// The column as codes if it is here.

@@ -15,6 +15,9 @@ use crate::StoreError;
 use crate::memtable::{MemoryBatch, View};
 use crate::segment::{Rows, Segment};
 
+/// Rows of a segment are shown so often before its columns are read ahead.
+const LOOKS: u32 = 1;
+
 /// A batch in memory or a segment.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
@@ -68,6 +71,9 @@ impl Source {
         let Source::Segment(segment) = self else {
             return self.read(|_| true, rows);
         };
+        if segment.looked_at() > LOOKS {
+            cache.columns.warm(segment)?;
+        }
         let mut held = HashMap::new();
         for column in &segment.info.columns {
             if let Some(kept) = cache.columns.peek(segment, &column.stored) {

@@ -13,7 +13,7 @@ use watchfire_event::{Kind, Origin, Query, field};
 
 use super::columns::{ColumnCache, Held};
 use crate::StoreError;
-use crate::segment::{Access, Coded, ColumnInfo, Rows, Segment, sealed_name};
+use crate::segment::{Access, ColumnInfo, Rows, Segment, sealed_name};
 
 /// Letters whose lower case depends on what is around them, or is more than one character: a
 /// text that holds one is not looked up, because it may be cut into words differently.
@@ -231,7 +231,7 @@ impl Planner<'_> {
             }
             let of_column = match self.held(column, test, among)? {
                 Some(held) => Part::exactly(held.coded.rows_passing(node)),
-                None => self.column(column, test, name.is_none())?,
+                None => self.column(column, (node, test), name.is_none(), among)?,
             };
             if of_column.may != Rows::None {
                 self.used.insert(i);
@@ -251,16 +251,34 @@ impl Planner<'_> {
         if let Some(held) = self.cache.peek(self.segment, &column.stored) {
             return Ok(Some(held));
         }
-        let rows = self.segment.rows();
-        let thin = among.count(rows) * THIN < rows;
-        if thin || !Coded::is_worthwhile(column.rows, column.distinct) || !can_pass(column, test) {
+        if self.is_thin(among) || !can_pass(column, test) {
             return Ok(None);
         }
         self.cache.coded(self.segment, column)
     }
 
+    /// Are so few rows left that no column is read in full for them?
+    fn is_thin(&self, among: &Rows) -> bool {
+        let rows = self.segment.rows();
+        among.count(rows) * THIN < rows
+    }
+
     /// Rows where a value of a column that is not held passes the test.
-    fn column(&self, column: &ColumnInfo, test: &Test, any: bool) -> Result<Part, StoreError> {
+    fn column(
+        &self,
+        column: &ColumnInfo,
+        (node, test): (&Node, &Test),
+        any: bool,
+        among: &Rows,
+    ) -> Result<Part, StoreError> {
+        if !can_pass(column, test) {
+            return Ok(Part::exactly(Rows::None));
+        }
+        if column.access == Access::Scan && !self.is_thin(among) {
+            let alone = |name: &str| name == column.stored;
+            let batch = self.segment.read(alone, &Rows::All)?;
+            return Ok(Part::exactly(Rows::of(node.matches(&batch))));
+        }
         match test {
             Test::Words(words) => self.words(column, words, any),
             Test::In(list) => {

@@ -21,7 +21,7 @@ mod times;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -86,6 +86,7 @@ pub(crate) struct Segment {
     footer: ArrowReaderMetadata,
     index: OnceLock<Option<RowIndex>>,
     doomed: AtomicBool,
+    looks: AtomicU32,
 }
 
 impl Segment {
@@ -119,6 +120,7 @@ impl Segment {
             footer,
             index: OnceLock::new(),
             doomed: AtomicBool::new(false),
+            looks: AtomicU32::new(0),
         })
     }
 
@@ -170,6 +172,11 @@ impl Segment {
     pub fn generation(&self) -> u64 {
         let last = self.info.id.split('-').nth(2);
         last.and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    /// Counts that rows are shown; answers how often they were before.
+    pub fn looked_at(&self) -> u32 {
+        self.looks.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Lets the folder go once nobody reads it any more.

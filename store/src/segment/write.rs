@@ -26,7 +26,9 @@ const PAGE_ROWS: usize = 4_096;
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes of a page of text or identifiers before compression: a hit reads a page of each column,
 /// and these are the widest.
-const WIDE_PAGE_BYTES: usize = 48 << 10;
+const WIDE_PAGE_BYTES: usize = 24 << 10;
+/// Rows written between two looks at the size of a page.
+const CHECK_ROWS: usize = 512;
 
 /// Sorts the rows by (event time, sequence number), writes them as the segment `id` in `parent`
 /// and makes it durable. Returns what was written; the folder has its final name.
@@ -130,6 +132,7 @@ fn properties(columns: &[ColumnInfo]) -> Result<WriterProperties, StoreError> {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(CHECK_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for name in ["_seq", "_time", "_received"] {
         builder = builder
