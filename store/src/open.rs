@@ -118,6 +118,7 @@ fn build(
         wake: Notify::new(),
         upkeep_wake: Notify::new(),
         queries: Arc::new(Semaphore::new(QUERIES)),
+        warming: Arc::new(Semaphore::new(1)),
         sql: Default::default(),
         lock: Some(lock).into(),
         config,

@@ -31,7 +31,25 @@ pub(crate) async fn run<R: Send + 'static>(
         work(&for_work.view.get(), &job, &for_work.cache)
     })
     .await;
+    warm(shared);
     metrics::histogram!("watchfire_query_seconds", "kind" => kind)
         .record(started.elapsed().as_secs_f64());
     joined.map_err(|e| StoreError::Internal(format!("query: {e}")))?
+}
+
+/// Reads ahead what the queries so far make likely to be asked next; one thread at most.
+fn warm(shared: &Arc<Shared>) {
+    if !shared.cache.columns.is_wanting() {
+        return;
+    }
+    let Ok(place) = shared.warming.clone().try_acquire_owned() else {
+        return;
+    };
+    let shared = shared.clone();
+    drop(tokio::task::spawn_blocking(move || {
+        let _place = place;
+        if let Err(error) = shared.cache.columns.warm() {
+            tracing::debug!(%error, "cannot read ahead");
+        }
+    }));
 }

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub upkeep_wake: Notify,
     pub queries: Arc<Semaphore>,
     pub sql: SqlThreads,
+    /// One place, for whoever reads columns ahead.
+    pub warming: Arc<Semaphore>,
     pub lock: Mutex<Option<LockFile>>,
 }
 

@@ -84,7 +84,7 @@ impl Meta {
                        state = excluded.state";
             sqlx::query(sql)
                 .bind(to_db(*seq))
-                .bind(self.closed(lz4_flex::compress_prepend_size(state), to_db(*seq))?)
+                .bind(self.closed(pack(state)?, to_db(*seq))?)
                 .execute(&mut *tx)
                 .await?;
         }
@@ -127,11 +127,25 @@ const STATE: &str = "watchfire detection";
 const MAX_STATE_BYTES: usize = 1 << 30;
 
 /// States are mostly empty filters and pack to a small part of their size.
+fn pack(state: &[u8]) -> Result<Vec<u8>, MetaError> {
+    Ok(zstd::bulk::compress(
+        state,
+        zstd::DEFAULT_COMPRESSION_LEVEL,
+    )?)
+}
+
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, MetaError> {
     let corrupt = || MetaError::Corrupt("the detection state cannot be unpacked".into());
     if packed.is_empty() {
         return Ok(Vec::new());
     }
+    if packed.starts_with(&ZSTD_MAGIC) {
+        let bytes = zstd::bulk::Decompressor::upper_bound(packed);
+        let bytes = bytes.filter(|bytes| *bytes <= MAX_STATE_BYTES);
+        let unpacked = zstd::bulk::decompress(packed, bytes.ok_or_else(corrupt)?);
+        return unpacked.map_err(|_| corrupt());
+    }
+    // As written by the first versions.
     match lz4_flex::block::uncompressed_size(packed) {
         Ok((bytes, _)) if bytes <= MAX_STATE_BYTES => {
             lz4_flex::decompress_size_prepended(packed).map_err(|_| corrupt())
@@ -139,6 +153,9 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, MetaError> {
         _ => Err(corrupt()),
     }
 }
+
+/// How a zstd frame begins.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// An alert as stored now, and how bad it was before; none when it is new.
 struct Changed {

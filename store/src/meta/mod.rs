@@ -58,6 +58,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "start", include_str!("migrations/0001_start.sql"))];
 
+/// Bytes of the write-ahead file that stay after what it holds has moved into the database: a
+/// detection state makes it many times larger for a moment.
+const WAL_KEPT_BYTES: &str = "1048576";
+
 /// What time it is, nanoseconds since the epoch. Tests hand in their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -95,6 +99,7 @@ impl Meta {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("journal_size_limit", WAL_KEPT_BYTES)
             .busy_timeout(BUSY_TIMEOUT);
         let writer = pool(1).connect_with(options.clone()).await?;
         migrator().run(&writer).await?;

@@ -1,7 +1,7 @@
 //! Columns of segments kept in memory as codes, and one number for each text of a field, so
 //! that counts of many segments are sums of numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use watchfire_event::Column;
@@ -13,8 +13,8 @@ use crate::segment::{Coded, ColumnInfo, Rows, Segment, Times};
 const LIMIT_BYTES: usize = 160 << 20;
 /// Bytes of texts kept. Beyond, everything is dropped and begun anew.
 const NAME_BYTES: usize = 48 << 20;
-/// Columns read ahead at a time.
-const WARMED: usize = 3;
+/// Segments that wait to be read ahead.
+const WANTED: usize = 32;
 /// Name under which the times of a segment are kept; no column is called that.
 const TIMES: &str = "";
 
@@ -38,6 +38,10 @@ struct Inner {
     bytes: usize,
     name_bytes: usize,
     clock: u64,
+    /// Segments to read ahead.
+    wanted: Vec<Arc<Segment>>,
+    /// Segments that were read ahead.
+    warmed: HashSet<String>,
     /// Counts how often everything was dropped: numbers of an earlier run mean nothing.
     run: u64,
 }
@@ -93,27 +97,40 @@ impl ColumnCache {
         Ok(held)
     }
 
-    /// Reads a few of the columns of a segment that is looked at again and again, as long as
-    /// there is room. Each look makes the next one faster, and none takes long.
-    pub fn warm(&self, segment: &Segment) -> Result<(), StoreError> {
-        let mut missing: Vec<&ColumnInfo> = Vec::new();
-        {
-            let inner = self.lock();
-            if inner.bytes > LIMIT_BYTES / 4 * 3 {
-                return Ok(());
+    /// Notes that rows of a segment are shown again and again: its columns are worth reading
+    /// ahead, as long as there is room.
+    pub fn want(&self, segment: &Arc<Segment>) {
+        let mut inner = self.lock();
+        let id = &segment.info.id;
+        let known = inner.warmed.contains(id) || inner.wanted.iter().any(|s| s.info.id == *id);
+        if !known && inner.wanted.len() < WANTED {
+            inner.wanted.push(segment.clone());
+        }
+    }
+
+    /// Is there a segment to read ahead?
+    pub fn is_wanting(&self) -> bool {
+        !self.lock().wanted.is_empty()
+    }
+
+    /// Reads the columns of the wanted segments, one after the other, until there is no room.
+    pub fn warm(&self) -> Result<(), StoreError> {
+        loop {
+            let segment = {
+                let mut inner = self.lock();
+                let Some(segment) = inner.wanted.pop() else {
+                    return Ok(());
+                };
+                inner.warmed.insert(segment.info.id.clone());
+                segment
+            };
+            for column in &segment.info.columns {
+                if self.lock().bytes > LIMIT_BYTES / 4 * 3 {
+                    return Ok(());
+                }
+                self.coded(&segment, column)?;
             }
-            let here = inner.found.get(&segment.info.id);
-            let is_here = |stored: &str| here.is_some_and(|h| h.contains_key(stored));
-            let codable = |c: &&ColumnInfo| Coded::is_worthwhile(c.rows, c.distinct);
-            let columns = segment.info.columns.iter().filter(codable);
-            missing.extend(columns.filter(|c| !is_here(&c.stored)));
         }
-        // The greater the dictionary, the longer it takes to read one value.
-        missing.sort_by_key(|c| std::cmp::Reverse(c.distinct));
-        for column in missing.into_iter().take(WARMED) {
-            self.coded(segment, column)?;
-        }
-        Ok(())
     }
 
     /// The column as codes if it is here.
@@ -178,6 +195,8 @@ impl ColumnCache {
     /// Drops what is kept of segments that are no more.
     pub fn forget(&self, segment: &str) {
         let mut inner = self.lock();
+        inner.warmed.remove(segment);
+        inner.wanted.retain(|s| s.info.id != segment);
         if let Some(gone) = inner.found.remove(segment) {
             inner.bytes -= gone.values().map(|e| e.bytes).sum::<usize>();
         }
@@ -280,6 +299,7 @@ impl Inner {
             }
             if let Some(columns) = self.found.get_mut(&segment) {
                 self.bytes -= columns.remove(&stored).map_or(0, |e| e.bytes);
+                self.warmed.remove(&segment);
                 if columns.is_empty() {
                     self.found.remove(&segment);
                 }

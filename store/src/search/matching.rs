@@ -72,7 +72,7 @@ impl Source {
             return self.read(|_| true, rows);
         };
         if segment.looked_at() > LOOKS {
-            cache.columns.warm(segment)?;
+            cache.columns.want(segment);
         }
         let mut held = HashMap::new();
         for column in &segment.info.columns {
