@@ -15,7 +15,7 @@ use crate::segment::Rows;
 
 /// After this long the rest is only looked at when it can change the page; `total` is then a
 /// lower bound.
-const COUNT_TIME: Duration = Duration::from_secs(3);
+const COUNT_TIME: Duration = Duration::from_millis(300);
 /// Sources matched between two looks at the clock.
 const WAVE: usize = 8;
 

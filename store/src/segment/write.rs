@@ -26,9 +26,9 @@ const PAGE_ROWS: usize = 4_096;
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes of a page of text or identifiers before compression: a hit reads a page of each column,
 /// and these are the widest.
-const WIDE_PAGE_BYTES: usize = 24 << 10;
+const WIDE_PAGE_BYTES: usize = 12 << 10;
 /// Rows written between two looks at the size of a page.
-const CHECK_ROWS: usize = 512;
+const CHECK_ROWS: usize = 256;
 
 /// Sorts the rows by (event time, sequence number), writes them as the segment `id` in `parent`
 /// and makes it durable. Returns what was written; the folder has its final name.
@@ -154,11 +154,13 @@ fn column_properties(
         // A time a row, each a little after the one before.
         Access::Scan if column.name == field::TIMESTAMP => builder
             .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
+            .set_column_encoding(path.clone(), Encoding::DELTA_BYTE_ARRAY)
+            .set_column_data_page_size_limit(path, WIDE_PAGE_BYTES),
         // Numbers that hardly repeat: their differences are shorter than they are.
         Access::Scan if is_wide_number(column) => builder
             .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+            .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+            .set_column_data_page_size_limit(path, WIDE_PAGE_BYTES),
         Access::Scan => builder,
         Access::Index | Access::Bloom => builder
             .set_column_dictionary_enabled(path.clone(), false)
