@@ -15,6 +15,12 @@ const INFO_FILE: &str = "segment.json";
 /// Digits of the digest in the name of a folder.
 const DIGITS: usize = 16;
 
+/// A look at the length alone: reading everything again for each backup would take hours.
+fn is_there(dir: &Path, file: &StoredFile) -> bool {
+    let found = dir.join(&file.name).metadata();
+    found.is_ok_and(|found| found.len() == file.bytes)
+}
+
 /// Puts the segment of folder `dir` into the pool unless it is there. `None` when the folder, or
 /// what describes it, is gone.
 pub(super) fn put(
@@ -31,12 +37,14 @@ pub(super) fn put(
     let folder = format!("{id}-{}", digest.get(..DIGITS).unwrap_or_default());
     let target = repository.segments.join(&folder);
     let listed = target.join(FILE_NAME);
-    if let Ok(files) = record::read::<Vec<StoredFile>>(&listed) {
+    if let Ok(files) = record::read::<Vec<StoredFile>>(&listed)
+        && files.iter().all(|file| is_there(&target, file))
+    {
         let id = id.to_owned();
         return Ok(Some(PooledSegment { id, folder, files }));
     }
     if target.exists() {
-        // Its list cannot be read: it is put there anew, under the eyes of the next snapshots.
+        // Something of it is missing. Put there anew it is the same, for older snapshots too.
         fs::remove_dir_all(&target)?;
     }
     let staging = temporary(&target);

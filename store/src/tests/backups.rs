@@ -157,6 +157,12 @@ async fn a_second_backup_takes_new_segments_only_and_old_ones_go() {
     }
     let first = take(&bed, None).await;
     assert_eq!((first.segments, first.new_segments), (3, 3));
+    // What was lost from the repository comes back with the next backup.
+    let pooled = std::fs::read_dir(repository.path().join("segments")).unwrap();
+    let pooled = pooled.map(|item| item.unwrap().path()).min().unwrap();
+    std::fs::remove_file(pooled.join("events.parquet")).unwrap();
+    let mended = take(&bed, None).await;
+    assert_eq!((mended.segments, mended.new_segments), (3, 1));
     let again = take(&bed, None).await;
     assert_eq!((again.segments, again.new_segments), (3, 0));
     bed.commit(&[shop_event(99)]).await;
@@ -167,7 +173,8 @@ async fn a_second_backup_takes_new_segments_only_and_old_ones_go() {
     assert!(crate::compact::run(&bed.store.shared).await.unwrap());
     let merged = take(&bed, Some(2)).await;
     assert_eq!((merged.segments, merged.new_segments), (1, 1));
-    assert_eq!(merged.removed_snapshots, [first.snapshot, again.snapshot]);
+    let old = [first.snapshot, mended.snapshot, again.snapshot];
+    assert_eq!(merged.removed_snapshots, old);
     assert_eq!(merged.removed_segments, 0);
     let last = take(&bed, Some(1)).await;
     assert_eq!(last.removed_snapshots, [third.snapshot, merged.snapshot]);
