@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use harness::{Server, TOKEN};
+use harness::{Options, Server, TOKEN};
 use serde_json::{Value, json};
 
 const KILLS: u64 = 4;
@@ -71,11 +71,25 @@ async fn rows(server: &Server, sql: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_lose_and_double_nothing() {
+    kill_often(Options::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_double_nothing_of_an_encrypted_folder() {
+    let key = ("WATCHFIRE_MASTER_KEY".to_owned(), "5a".repeat(32));
+    kill_often(Options {
+        env: vec![key],
+        ..Options::default()
+    })
+    .await;
+}
+
+async fn kill_often(options: Options) {
     let dir = tempfile::tempdir().unwrap();
     let next = Arc::new(AtomicU64::new(0));
     let mut acknowledged = BTreeSet::new();
     for round in 0..KILLS {
-        let server = Server::start(dir.path()).await;
+        let server = Server::start_with(dir.path(), &options).await;
         let stop = Arc::new(AtomicBool::new(false));
         let shippers: Vec<_> = (0..SHIPPERS)
             .map(|_| {
@@ -92,7 +106,7 @@ async fn kills_lose_and_double_nothing() {
             acknowledged.extend(shipper.await.unwrap());
         }
     }
-    let server = Server::start(dir.path()).await;
+    let server = Server::start_with(dir.path(), &options).await;
     // A batch whose answer was lost may be there or not, but never twice.
     let resent = acknowledged.iter().next().copied().unwrap();
     let body: String = (0..LINES)

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use watchfire_event::{Query, TimeRange};
 
 use super::bed::{Bed, Counted, shop_event};
+use crate::vault::MasterKey;
 use crate::{Cursor, Order, SearchRequest, StoreError};
 
 async fn page(
@@ -219,11 +220,15 @@ proptest! {
         chunks in prop::collection::vec(prop::collection::vec(event(), 1..12), 1..9),
         queries in prop::collection::vec((query(), range()), 6),
         seal_after in 0_usize..9,
+        encrypted in any::<bool>(),
     ) {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut bed = Bed::new().await;
+            let mut bed = Bed::with(|c| {
+                c.master_key = encrypted.then(|| MasterKey::random().unwrap());
+            })
+            .await;
             for (i, chunk) in chunks.iter().enumerate() {
                 bed.commit(chunk).await;
                 if i == seal_after {

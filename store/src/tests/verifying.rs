@@ -93,50 +93,47 @@ async fn a_sound_folder_is_compared_in_all_its_parts() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_index_of_other_rows_is_found() {
-    let (dir, _) = resting(|_| {}).await;
-    let segments = segment_dirs(dir.path());
-    // The index of one segment in the place of another's, with right checksums.
-    let (a, b) = (&segments[0], &segments[1]);
-    let files = |segment: &Path| -> Value {
-        let text = std::fs::read(segment.join("segment.json")).unwrap();
-        let sealed: Value = serde_json::from_slice(&text).unwrap();
-        sealed["segment"]["files"].clone()
-    };
-    let foreign = files(b);
-    std::fs::remove_dir_all(a.join("index")).unwrap();
-    std::fs::create_dir(a.join("index")).unwrap();
-    for item in std::fs::read_dir(b.join("index")).unwrap() {
-        let path = item.unwrap().path();
-        std::fs::copy(&path, a.join("index").join(path.file_name().unwrap())).unwrap();
+/// What `segment.json` tells of the files whose names begin so.
+fn files(segment: &Path, prefix: &str) -> Vec<Value> {
+    let text = std::fs::read(segment.join("segment.json")).unwrap();
+    let sealed: Value = serde_json::from_slice(&text).unwrap();
+    let all = sealed["segment"]["files"].as_array().unwrap().iter();
+    all.filter(|f| f["name"].as_str().unwrap().starts_with(prefix))
+        .cloned()
+        .collect()
+}
+
+/// Puts files of one segment in the place of another's, with right checksums everywhere.
+async fn exchange(dir: &Path, (from, to): (&Path, &Path), prefix: &str) {
+    for file in files(to, prefix) {
+        std::fs::remove_file(to.join(file["name"].as_str().unwrap())).unwrap();
     }
-    rewrite(a, |info| {
-        let is_index = |f: &Value| f["name"].as_str().unwrap().starts_with("index/");
-        let mut all: Vec<Value> = info["files"].as_array().unwrap().clone();
-        all.retain(|f| !is_index(f));
-        all.extend(
-            foreign
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|f| is_index(f))
-                .cloned(),
-        );
-        info["files"] = json!(all);
+    let foreign = files(from, prefix);
+    for file in &foreign {
+        let name = file["name"].as_str().unwrap();
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    rewrite(to, |info| {
+        let all = info["files"].as_array_mut().unwrap();
+        all.retain(|f| !f["name"].as_str().unwrap().starts_with(prefix));
+        all.extend(foreign);
     });
-    // The manifest tells the bytes as well.
-    let bytes: u64 = files(a)
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| f["bytes"].as_u64().unwrap())
-        .sum();
-    let text = format!("UPDATE segments SET bytes = {bytes} WHERE first_seq = 1");
-    sql(dir.path(), &text).await;
-    let found = damage(dir.path()).await;
-    assert!(found.contains("the index of"), "{found}");
-    assert_eq!(found.lines().count(), 1, "{found}");
+    let told = files(to, "").into_iter();
+    let bytes: u64 = told.map(|f| f["bytes"].as_u64().unwrap()).sum();
+    let change = format!("UPDATE segments SET bytes = {bytes} WHERE first_seq = 1");
+    sql(dir, &change).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_or_a_filter_of_other_rows_is_found() {
+    for (prefix, expected) in [("index/", "the index of"), ("filters", "the filter of")] {
+        let (dir, _) = resting(|_| {}).await;
+        let segments = segment_dirs(dir.path());
+        exchange(dir.path(), (&segments[1], &segments[0]), prefix).await;
+        let found = damage(dir.path()).await;
+        assert!(found.contains(expected), "{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
