@@ -4,11 +4,11 @@
 //! alert again and nothing else. Times are event times: findings may come late, and a late one
 //! joins the episode it falls into.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use watchfire_event::{Alert, AlertStatus, Evidence};
+use watchfire_event::{Alert, AlertStatus, Evidence, time};
 
 use crate::finding::{Finding, seconds};
 
@@ -52,6 +52,9 @@ struct Episode {
     touched: u64,
     summary: String,
     clauses: Vec<String>,
+    /// See [`Finding::within_ns`].
+    #[serde(default)]
+    within_ns: Option<(i64, i64)>,
 }
 
 /// All alerts that can still grow.
@@ -182,10 +185,6 @@ impl Episode {
     fn new(finding: &Finding) -> Self {
         let source = &finding.source;
         let (t0, t1) = (finding.since_ns.min(finding.time_ns), finding.time_ns);
-        let entities = finding
-            .entities
-            .iter()
-            .map(|(k, v)| (k.clone(), vec![v.clone()]));
         let alert = Alert {
             id: alert_id(&source.detector, &finding.entity.key(), finding.time_ns),
             ts: seconds(finding.time_ns),
@@ -198,7 +197,7 @@ impl Episode {
             kind: source.kind,
             title: source.title.clone(),
             summary: String::new(),
-            entities: entities.collect(),
+            entities: BTreeMap::new(),
             evidence: Evidence {
                 query: String::new(),
                 events: evidence(&[], finding),
@@ -208,13 +207,27 @@ impl Episode {
             rule: source.rule.clone(),
             count: finding.weight,
         };
-        Episode {
+        let mut episode = Episode {
             alert,
             t0_ns: t0,
             t1_ns: t1,
             touched: finding.seq,
             summary: finding.summary.clone(),
             clauses: finding.clauses.clone(),
+            within_ns: finding.within_ns,
+        };
+        episode.name(finding);
+        episode
+    }
+
+    /// Notes who a finding is about.
+    fn name(&mut self, finding: &Finding) {
+        let others = finding.others.iter().map(|(kind, value)| (kind, value));
+        for (kind, value) in finding.entities.iter().chain(others) {
+            let values = self.alert.entities.entry(kind.clone()).or_default();
+            if values.len() < MAX_ENTITIES && !values.contains(value) {
+                values.push(value.clone());
+            }
         }
     }
 
@@ -236,12 +249,11 @@ impl Episode {
         if self.alert.evidence.events.len() < Evidence::MAX_EVENTS {
             self.alert.evidence.events = evidence(&self.alert.evidence.events, finding);
         }
-        for (kind, value) in &finding.entities {
-            let values = self.alert.entities.entry(kind.clone()).or_default();
-            if values.len() < MAX_ENTITIES && !values.contains(value) {
-                values.push(value.clone());
-            }
-        }
+        self.name(finding);
+        self.within_ns = match (self.within_ns, finding.within_ns) {
+            (Some((from, to)), Some((since, until))) => Some((from.min(since), to.max(until))),
+            _ => None,
+        };
         self.clauses
             .retain(|clause| finding.clauses.contains(clause));
         if worse {
@@ -260,7 +272,12 @@ impl Episode {
             let events = &alert.evidence.events;
             format!("_seq:[{} TO {}]", of(events.first()), of(events.last()))
         } else {
-            self.clauses.join(" AND ")
+            let within = self.within_ns.map(|(from, to)| {
+                let (from, to) = (time::to_rfc3339(from), time::to_rfc3339(to));
+                format!("@timestamp:[{from} TO {to}]")
+            });
+            let clauses = self.clauses.iter().cloned().chain(within);
+            clauses.collect::<Vec<_>>().join(" AND ")
         };
         alert
     }

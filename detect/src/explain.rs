@@ -1,6 +1,9 @@
 //! Why a rule matched: which fields and values, as a sentence, as data and as a query.
 
+use std::collections::BTreeSet;
+
 use rsigma_eval::EvaluationResult;
+use rsigma_eval::result::FieldMatch;
 use serde_json::{Value, json};
 use watchfire_event::Query;
 
@@ -64,6 +67,26 @@ pub(crate) fn explain(
         matched: Value::Array(matched),
         clauses,
     }
+}
+
+/// Query clauses that hold for an event as they do for every other match of the rule with the
+/// same values; none for what a pattern matched.
+pub(crate) fn clauses(
+    result: &EvaluationResult,
+    fields: &BatchFields<'_>,
+    family: Family,
+    row: usize,
+) -> BTreeSet<String> {
+    let matched = result.as_detection();
+    let matched = matched.iter().flat_map(|body| &body.matched_fields);
+    let clause = |field: &FieldMatch| {
+        let value = scalar(&field.value);
+        let plain = !field.negated && !field.value.is_null() && !field.value.is_array();
+        let name = fields.source_of(family, &field.field, row)?;
+        let short = plain && value.chars().count() <= MAX_VALUE;
+        short.then(|| Query::field_equals(&name, &value))
+    };
+    matched.filter_map(clause).collect()
 }
 
 /// The sentence of a rule's alert.

@@ -43,6 +43,11 @@ pub(crate) struct Finding {
     pub(crate) evidence: Vec<u64>,
     /// How many events it stands for.
     pub(crate) weight: u64,
+    /// Who else its earlier events name: kind and value.
+    pub(crate) others: Vec<(String, String)>,
+    /// First and last event time of the events it rests on, where the clauses alone would find
+    /// others too.
+    pub(crate) within_ns: Option<(i64, i64)>,
 }
 
 /// The score of a rule's alert, on the scale of -log10 p: certain enough not to wait for

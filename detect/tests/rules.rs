@@ -316,8 +316,42 @@ fn a_correlation_speaks_of_its_group_and_its_events() {
     assert_eq!(alert.evidence.events, ["1", "3", "4"]);
     assert_eq!(alert.count, 3);
     assert_eq!(alert.t0, 1_760_000_000.0);
-    assert_eq!(alert.summary, "Many: 3 events within 10 min by user a");
-    assert_eq!(alert.evidence.query, "user.id:\"a\"");
+    assert_eq!(alert.summary, "3 events of \"Failed\" by user a in 10 min");
+    assert_eq!(
+        alert.evidence.query,
+        "user.id:\"a\" AND event.outcome:\"failure\" \
+         AND @timestamp:[2025-10-09T08:46:20Z TO 2025-10-09T08:56:20Z]"
+    );
+    let mut more = events.clone();
+    more.push(json!({"user": {"id": "a"}, "event": {"outcome": "success"}}));
+    more.push(failure(20, "a"));
+    let query = watchfire_event::Query::parse(&alert.evidence.query).unwrap();
+    let found: Vec<usize> = query.matches(&batch(&more)).set_indices().collect();
+    assert_eq!(found, [0, 2, 3]);
+}
+
+#[test]
+fn a_spray_names_the_field_it_counts_and_the_last_accounts() {
+    let rules = FAILED.replace("event_count", "value_count");
+    let rules = rules.replace("{ gte: 3 }", "{ field: user.id, gte: 7 }");
+    let rules = rules.replace("[user.id]", "[source.ip]");
+    let event = |n: i64| {
+        let mut event = failure(0, &format!("u{n}"));
+        event["source"] = json!({"ip": "203.0.113.9"});
+        event["service"] = json!({"name": if n == 2 { "shop" } else { "auth" }});
+        event
+    };
+    let alert = only(&[&rules], &(0..7).map(event).collect::<Vec<_>>());
+    assert_eq!(
+        alert.summary,
+        "7 different user.id values from 203.0.113.9 in 10 min"
+    );
+    assert_eq!(alert.entities["user"], ["u6", "u5", "u4", "u3", "u2"]);
+    assert_eq!(alert.entities["service"], ["auth", "shop"]);
+    assert_eq!(alert.entities["ip"], ["203.0.113.9"]);
+    let query = watchfire_event::Query::parse(&alert.evidence.query).unwrap();
+    let all = batch(&(0..7).map(event).collect::<Vec<_>>());
+    assert_eq!(query.matches(&all).count_set_bits(), 7);
 }
 
 #[test]

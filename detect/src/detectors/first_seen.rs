@@ -17,7 +17,7 @@ use super::bloom::Generations;
 use super::config::DetectorConfig;
 use super::keys::{AllOf, FirstOf};
 use super::{Observed, RowDetector};
-use crate::alert::grouped;
+use crate::alert::{counted, grouped};
 use crate::calibrate::rounded;
 use crate::cells::mix;
 use crate::entity::Entity;
@@ -171,7 +171,7 @@ impl FirstSeen {
             .join(", ");
         let template = config.summary.as_deref().unwrap_or(
             "First time in {age} that {kind} {entity} was seen with {pair}: \
-             {n} events before, {distinct} different",
+             {events} before, {distinct} different",
         );
         let age = if own.n == 0 {
             "the time it is known".to_owned()
@@ -180,6 +180,7 @@ impl FirstSeen {
         };
         let summary = template
             .replace("{age}", &age)
+            .replace("{events}", &counted(own.n))
             .replace("{n}", &grouped(own.n))
             .replace("{distinct}", &grouped(own.distinct))
             .replace("{kind}", &config.kind)
@@ -205,6 +206,8 @@ impl FirstSeen {
             clauses,
             evidence: Vec::new(),
             weight: 1,
+            others: Vec::new(),
+            within_ns: None,
         })
     }
 }

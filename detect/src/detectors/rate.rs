@@ -24,7 +24,7 @@ use crate::alert::grouped;
 use crate::calibrate::{Counts, Moments, rounded};
 use crate::entity::Entity;
 use crate::finding::Finding;
-use crate::sigma::run::span_words;
+use crate::sigma::told::span_words;
 
 /// How late an event may be and still count.
 const LATENESS_NS: i64 = 300 * 1_000_000_000;
@@ -268,6 +268,8 @@ impl Rate {
             clauses,
             evidence: open.events.clone(),
             weight,
+            others: Vec::new(),
+            within_ns: None,
         })
     }
 }

@@ -6,7 +6,7 @@
 //! between rules is kept where the correlation asks for order), an older one is left out and
 //! counted. Groups are judged each for itself: a slow shipper harms nobody else.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{
@@ -25,6 +25,8 @@ use crate::ruleset::RuleFault;
 const MAX_GROUPS: usize = 50_000;
 /// Matches held in a window; beyond, the oldest go, so counts saturate here.
 const MAX_GROUP_ENTRIES: usize = 5_000;
+/// Values of each kind of entity that a group remembers.
+const MAX_NAMED: usize = 5;
 /// Matches between two sweeps of windows that have run out.
 const SWEEP_EVERY: u64 = 4_096;
 /// A window is swept when it ran out this long ago: late matches may still come.
@@ -138,6 +140,27 @@ impl Component {
         Ok(engine)
     }
 
+    /// What each correlation counts.
+    fn subjects(&self) -> HashMap<String, Subject> {
+        let rules = self.rules.iter().map(|r| (&r.id, &r.name, &r.title));
+        let inner = self.correlations.iter().map(|c| (&c.id, &c.name, &c.title));
+        let all: Vec<_> = rules.chain(inner).collect();
+        let title = |wanted: &String| {
+            let is_it = |name: &Option<String>| name.as_ref() == Some(wanted);
+            let mut found = all.iter().filter(|(id, name, _)| is_it(id) || is_it(name));
+            found.next().map(|(_, _, title)| (*title).clone())
+        };
+        let subject = |c: &CorrelationRule| {
+            let compiled = compile_correlation(c).ok()?;
+            let subject = Subject {
+                fields: compiled.condition.field.unwrap_or_default(),
+                rules: c.rules.iter().filter_map(title).collect(),
+            };
+            Some((c.id.clone()?, subject))
+        };
+        self.correlations.iter().filter_map(subject).collect()
+    }
+
     /// What it is called in a snapshot.
     pub(crate) fn name(&self) -> String {
         let ids = self.correlations.iter().filter_map(|c| c.id.as_deref());
@@ -180,6 +203,59 @@ struct Group {
     newest: i64,
     /// Newest matches: time and sequence number.
     recent: VecDeque<(i64, u64)>,
+    /// Who the matches named last: kind, value and time, the newest last.
+    #[serde(default)]
+    named: Vec<(String, String, i64)>,
+    /// Query clauses that hold for all matches since the group was last quiet.
+    #[serde(default)]
+    clauses: BTreeSet<String>,
+}
+
+impl Group {
+    fn add(&mut self, matched: &Match<'_>, time: i64, span: i64) {
+        let quiet = self.recent.is_empty() || time.saturating_sub(self.newest) > span;
+        if quiet {
+            self.clauses.clone_from(matched.clauses);
+        } else {
+            self.clauses
+                .retain(|clause| matched.clauses.contains(clause));
+        }
+        self.newest = self.newest.max(time);
+        self.recent.push_back((time, matched.seq));
+        while self.recent.len() > Evidence::MAX_EVENTS {
+            self.recent.pop_front();
+        }
+        for (kind, value) in matched.entities {
+            self.named.retain(|(k, v, _)| k != kind || v != value);
+            let same = || self.named.iter().position(|(k, ..)| k == kind);
+            let count = self.named.iter().filter(|(k, ..)| k == kind).count();
+            if count >= MAX_NAMED
+                && let Some(oldest) = same()
+            {
+                self.named.remove(oldest);
+            }
+            self.named.push((kind.clone(), value.clone(), time));
+        }
+    }
+}
+
+/// A match of a rule with what correlations need of its event.
+pub(crate) struct Match<'a> {
+    pub(crate) result: &'a EvaluationResult,
+    pub(crate) time_ns: i64,
+    pub(crate) seq: u64,
+    pub(crate) entities: &'a BTreeMap<String, String>,
+    /// Clauses that find the event.
+    pub(crate) clauses: &'a BTreeSet<String>,
+}
+
+/// What a correlation counts, in words.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Subject {
+    /// Fields whose values are counted.
+    pub(crate) fields: Vec<String>,
+    /// Titles of the rules it refers to.
+    pub(crate) rules: Vec<String>,
 }
 
 /// What a correlator has learned.
@@ -199,6 +275,13 @@ pub(crate) struct Fired {
     pub(crate) evidence: Vec<u64>,
     /// Time of the oldest of these.
     pub(crate) since_ns: i64,
+    /// Time of the newest match of the group, which a late one does not move.
+    pub(crate) until_ns: i64,
+    /// Who the matches in the window name: kind and value.
+    pub(crate) named: Vec<(String, String)>,
+    /// Query clauses that hold for the matches in the window.
+    pub(crate) clauses: BTreeSet<String>,
+    pub(crate) subject: Subject,
 }
 
 /// Runs the correlations of a component.
@@ -207,6 +290,8 @@ pub(crate) struct Correlator {
     correlations: Vec<CompiledCorrelation>,
     /// Name of each rule by id.
     names: HashMap<String, Option<String>>,
+    /// By the id of a correlation.
+    subjects: HashMap<String, Subject>,
     groups: HashMap<String, Group>,
     newest: i64,
     fed: u64,
@@ -224,6 +309,7 @@ impl Correlator {
             names: names
                 .filter_map(|r| Some((r.id.clone()?, r.name.clone())))
                 .collect(),
+            subjects: component.subjects(),
             groups: HashMap::new(),
             newest: i64::MIN,
             fed: 0,
@@ -232,22 +318,16 @@ impl Correlator {
     }
 
     /// Takes one match of one rule.
-    pub(crate) fn feed(
-        &mut self,
-        event: RowEvent<'_>,
-        matched: &EvaluationResult,
-        time_ns: i64,
-        seq: u64,
-    ) -> Vec<Fired> {
+    pub(crate) fn feed(&mut self, event: RowEvent<'_>, matched: &Match<'_>) -> Vec<Fired> {
         let event = event.single();
-        let Some(id) = matched.header.rule_id.as_deref() else {
+        let Some(id) = matched.result.header.rule_id.as_deref() else {
             return Vec::new();
         };
         let Some(name) = self.names.get(id) else {
             return Vec::new();
         };
         let refs: Vec<&str> = std::iter::once(id).chain(name.as_deref()).collect();
-        let time = time_ns.div_euclid(1_000_000_000);
+        let time = matched.time_ns.div_euclid(1_000_000_000);
         let (mut at, mut span, mut keys) = (time, 0, Vec::new());
         for (i, correlation) in self.correlations.iter().enumerate() {
             if !correlation
@@ -276,25 +356,45 @@ impl Correlator {
         }
         for key in &keys {
             let group = self.groups.entry(key.clone()).or_default();
-            group.newest = group.newest.max(time);
-            group.recent.push_back((time, seq));
-            while group.recent.len() > Evidence::MAX_EVENTS {
-                group.recent.pop_front();
-            }
+            group.add(matched, time, span);
         }
         let results = self
             .engine
-            .process_with_detections(&event, vec![matched.clone()], at);
-        let recent = self.recent(&keys, time.saturating_sub(span));
-        let oldest = recent.iter().map(|(time, _)| *time).min().unwrap_or(time);
-        self.sweep(time, span);
+            .process_with_detections(&event, vec![matched.result.clone()], at);
         let fired = results.into_iter().filter(EvaluationResult::is_correlation);
-        let of = |result| Fired {
-            result,
+        let fired: Vec<_> = fired.collect();
+        let told = match fired.is_empty() {
+            true => Vec::new(),
+            false => self.told(fired, &keys, matched, time.saturating_sub(span)),
+        };
+        self.sweep(time, span);
+        told
+    }
+
+    /// What fired, with what is known of the groups since `since`.
+    fn told(
+        &self,
+        fired: Vec<EvaluationResult>,
+        keys: &[String],
+        matched: &Match<'_>,
+        since: i64,
+    ) -> Vec<Fired> {
+        let time = matched.time_ns.div_euclid(1_000_000_000);
+        let recent = self.recent(keys, since);
+        let oldest = recent.iter().map(|(time, _)| *time).min().unwrap_or(time);
+        let clauses = self.common_clauses(keys);
+        let named = self.named(keys, since);
+        let until_ns = self.newest_of(keys, time).unwrap_or(matched.time_ns);
+        let of = |result: EvaluationResult| Fired {
             evidence: recent.iter().map(|(_, seq)| *seq).collect(),
             since_ns: oldest.saturating_mul(1_000_000_000),
+            until_ns,
+            named: named.clone(),
+            clauses: clauses.clone(),
+            subject: self.subject(&result),
+            result,
         };
-        fired.map(of).collect()
+        fired.into_iter().map(of).collect()
     }
 
     fn recent(&self, keys: &[String], since: i64) -> Vec<(i64, u64)> {
@@ -303,6 +403,35 @@ impl Correlator {
             .filter_map(|k| self.groups.get(k))
             .flat_map(|g| &g.recent);
         recent.filter(|(time, _)| *time >= since).copied().collect()
+    }
+
+    /// The end of the second of the groups' newest match, where that came after `time`.
+    fn newest_of(&self, keys: &[String], time: i64) -> Option<i64> {
+        let groups = keys.iter().filter_map(|k| self.groups.get(k));
+        let newest = groups.map(|g| g.newest).max()?;
+        let end = newest.saturating_add(1).saturating_mul(1_000_000_000) - 1;
+        (newest > time).then_some(end)
+    }
+
+    /// Who the groups' matches since then name.
+    fn named(&self, keys: &[String], since: i64) -> Vec<(String, String)> {
+        let groups = keys.iter().filter_map(|k| self.groups.get(k));
+        let named = groups.flat_map(|g| g.named.iter().rev());
+        let named = named.filter(|(_, _, time)| *time >= since);
+        named.map(|(k, v, _)| (k.clone(), v.clone())).collect()
+    }
+
+    fn common_clauses(&self, keys: &[String]) -> BTreeSet<String> {
+        let mut groups = keys.iter().filter_map(|k| self.groups.get(k));
+        let first = groups.next().map(|g| g.clauses.clone());
+        let both = |all: BTreeSet<String>, g: &Group| &all & &g.clauses;
+        groups.fold(first.unwrap_or_default(), both)
+    }
+
+    fn subject(&self, result: &EvaluationResult) -> Subject {
+        let id = result.header.rule_id.as_deref();
+        let subject = id.and_then(|id| self.subjects.get(id));
+        subject.cloned().unwrap_or_default()
     }
 
     /// Now and then drops what has run out. Counted in matches, not in batches.

@@ -351,6 +351,11 @@ pub(crate) struct RowEvent<'a> {
 }
 
 impl<'a> RowEvent<'a> {
+    /// The family by which the row's fields are read.
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
     /// The event of `row`.
     pub(crate) fn new(fields: &'a BatchFields<'a>, family: Family, row: usize) -> Self {
         RowEvent {

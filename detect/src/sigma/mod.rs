@@ -10,6 +10,7 @@ pub(crate) mod load;
 mod logsource;
 pub(crate) mod run;
 pub(crate) mod taxonomy;
+pub(crate) mod told;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::SigmaRules;
-use super::correlate::{Correlator, CorrelatorState, Fired};
+use super::correlate::{Correlator, CorrelatorState, Match};
 use super::event::{BatchFields, RowEvent};
 use super::logsource::{Decides, Facts, LogClass, classify, deciding};
 use super::taxonomy::Family;
+use super::told::correlation_finding;
 use crate::cells::{Cells, HashedCells, mix};
-use crate::entity::{Entity, EntityReader, about, kind_of};
-use crate::explain::{explain, rule_summary};
+use crate::entity::{Entity, EntityReader, about};
+use crate::explain::{clauses, explain, rule_summary};
 use crate::finding::{Finding, score_of};
 
 /// Combinations of deciding fields remembered; beyond, all are forgotten and found again.
@@ -120,16 +121,27 @@ impl SigmaRun {
         let Some(components) = self.rules.feeds.get(id) else {
             return;
         };
+        let entities = reading.entities.all(reading.fields, row);
+        let clauses = clauses(result, reading.fields, event.family(), row);
+        let matched_row = Match {
+            result,
+            time_ns: batch.time().value(row),
+            seq: batch.seq().value(row),
+            entities: &entities,
+            clauses: &clauses,
+        };
         for component in components {
             let Some(correlator) = self.correlators.get_mut(*component) else {
                 continue;
             };
-            let (time, seq) = (batch.time().value(row), batch.seq().value(row));
-            for fired in correlator.feed(event, result, time, seq) {
+            for fired in correlator.feed(event, &matched_row) {
                 let id = fired.result.header.rule_id.as_deref().unwrap_or_default();
                 matched(id);
-                if !self.rules.silent.contains(id) {
-                    findings.extend(correlation_finding(&self.rules, reading, &fired, row));
+                if self.rules.silent.contains(id) {
+                    continue;
+                }
+                if let Some(source) = self.rules.sources.get(id) {
+                    findings.extend(correlation_finding(source, &matched_row, &fired, row));
                 }
             }
         }
@@ -196,6 +208,8 @@ impl SigmaRun {
             clauses,
             evidence: Vec::new(),
             weight: 1,
+            others: Vec::new(),
+            within_ns: None,
         })
     }
 
@@ -228,96 +242,6 @@ fn entity_clauses(fields: &BatchFields<'_>, entity: &Entity, row: usize) -> Vec<
     let field = crate::entity::field_of(fields, &entity.kind, row);
     let clause = field.map(|f| watchfire_event::Query::field_equals(&f, &entity.value));
     clause.into_iter().collect()
-}
-
-fn correlation_finding(
-    rules: &SigmaRules,
-    reading: &Reading<'_>,
-    fired: &Fired,
-    row: usize,
-) -> Option<Finding> {
-    let fields = reading.fields;
-    let batch = fields.batch();
-    let body = fired.result.as_correlation()?;
-    let source = rules.sources.get(fired.result.header.rule_id.as_deref()?)?;
-    let mut entities = reading.entities.all(fields, row);
-    let mut clauses = Vec::new();
-    let mut named = Vec::new();
-    for (field, value) in &body.group_key {
-        let kind = kind_of(field).unwrap_or(field.as_str());
-        if kind_of(field).is_some() {
-            entities.insert(kind.to_owned(), value.clone());
-        }
-        named.push((kind.to_owned(), value.clone()));
-        clauses.push(watchfire_event::Query::field_equals(field, value));
-    }
-    let join =
-        |part: fn(&(String, String)) -> &str| named.iter().map(part).collect::<Vec<_>>().join(" ");
-    let entity = Entity {
-        kind: join(|n| &n.0),
-        value: join(|n| &n.1),
-    };
-    let who: Vec<String> = named.iter().map(|(k, v)| format!("{k} {v}")).collect();
-    let time_ns = batch.time().value(row);
-    let span = i64::try_from(body.timespan_secs).unwrap_or(0) * 1_000_000_000;
-    let count = body.aggregated_value;
-    let what = what_happened(body.correlation_type.as_str(), count);
-    let by = if who.is_empty() {
-        String::new()
-    } else {
-        format!(" by {}", who.join(", "))
-    };
-    let summary = format!(
-        "{}: {what} within {}{by}",
-        source.title,
-        span_words(body.timespan_secs)
-    );
-    let weight = fired.evidence.len().max(1) as u64;
-    Some(Finding {
-        row,
-        seq: batch.seq().value(row),
-        time_ns,
-        since_ns: fired
-            .since_ns
-            .max(time_ns.saturating_sub(span))
-            .min(time_ns),
-        score: score_of(source.severity),
-        summary,
-        baseline: json!({
-            "correlation": body.correlation_type.as_str(), "value": count,
-            "timespan_seconds": body.timespan_secs, "group": body.group_key,
-        }),
-        source: Arc::clone(source),
-        entity,
-        entities,
-        clauses,
-        evidence: fired.evidence.clone(),
-        weight: if body.correlation_type.as_str() == "event_count" {
-            weight.max(count as u64)
-        } else {
-            weight
-        },
-    })
-}
-
-/// The measured part of a correlation's sentence.
-fn what_happened(correlation_type: &str, count: f64) -> String {
-    match correlation_type {
-        "event_count" => format!("{count} events"),
-        "value_count" => format!("{count} different values"),
-        "temporal" | "temporal_ordered" => "all its steps".to_owned(),
-        other => format!("{} {count}", other.trim_start_matches("value_")),
-    }
-}
-
-/// `10 min`, `90 s`, `1 h`.
-pub(crate) fn span_words(seconds: u64) -> String {
-    match seconds {
-        s if s >= 86_400 && s.is_multiple_of(86_400) => format!("{} d", s / 86_400),
-        s if s >= 3_600 && s.is_multiple_of(3_600) => format!("{} h", s / 3_600),
-        s if s >= 60 && s.is_multiple_of(60) => format!("{} min", s / 60),
-        s => format!("{s} s"),
-    }
 }
 
 /// A deciding field that the batch has.

@@ -58,13 +58,15 @@ pub fn event(n: u64) -> String {
     format!(
         "{{\"@timestamp\":\"{time}\",\"message\":\"{service} answered {method} {path} with status \
          {status} in {micros} us\",\"log\":{{\"level\":\"{level}\"}},\"service\":{{\"name\":\
-         \"{service}\",\"version\":\"2.14.{host}\"}},\"host\":{{\"name\":\"node-{host}.example.com\
-         \"}},\"event\":{{\"category\":[\"web\"],\"outcome\":\"{outcome}\",\"duration\":{micros}}},\
-         \"http\":{{\"request\":{{\"method\":\"{method}\"}},\"response\":{{\"status_code\":{status},\
-         \"body\":{{\"bytes\":{bytes}}}}},\"route\":\"{route}\"}},\"url\":{{\"path\":\"{path}\",\
-         \"domain\":\"shop.example.com\"}},\"user\":{{\"id\":\"u{user}\",\"roles\":[\"member\"]}},\
+         \"{service}\",\"version\":\"2.14.{host}\"}},\"host\":{{\"name\":\
+         \"node-{host}.example.com\"}},\"event\":{{\"category\":[\"web\"],\
+         \"outcome\":\"{outcome}\",\"duration\":{micros}}},\"http\":{{\"request\":{{\"method\":\
+         \"{method}\"}},\"response\":{{\"status_code\":{status},\"body\":{{\"bytes\":{bytes}}}}},\
+         \"route\":\"{route}\"}},\"url\":{{\"path\":\"{path}\",\"domain\":\
+         \"shop.example.com\"}},\"user\":{{\"id\":\"u{user}\",\"roles\":[\"member\"]}},\
          \"source\":{{\"ip\":\"10.20.{a}.{b}\",\"port\":{}}},\"user_agent\":{{\"original\":\
-         \"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\"}},\"trace\":{{\"id\":\"{trace}\"}}}}",
+         \"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\"}},\
+         \"trace\":{{\"id\":\"{trace}\"}}}}",
         1_024 + mixed(n, 13) % 60_000,
     )
 }
