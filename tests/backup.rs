@@ -110,7 +110,9 @@ fn restore(dir: &Path, old_key: &str, new_path: &Path, new_key: &str) {
     let restored = run(&["restore", &at("backups/nightly"), "--data", &new], &[]);
     assert!(restored.status.success(), "{}", text(&restored.stderr));
     let none = run(&["verify", "--data", &new], &[]);
-    assert!(!none.status.success() && text(&none.stderr).contains("no master key"));
+    let said = text(&none.stderr);
+    assert!(!none.status.success(), "{said}");
+    assert_eq!(said.matches("no master key").count(), 1, "{said}");
     let new_path = new_path.display().to_string();
     let rotated = run(
         &["key", "rotate", "--data", &new, "--new-key-file", &new_path],

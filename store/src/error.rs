@@ -22,7 +22,7 @@ pub enum StoreError {
     #[error("damaged data: {0}")]
     Corrupt(String),
     /// The keys of an encrypted folder cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Vault(#[from] crate::vault::VaultError),
     /// Another backup writes to the same repository.
     #[error("another backup is writing to {0}")]

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::SecondsFormat;
+
 use super::record::{self, FORMAT, Record, StoredFile};
 use super::repository::{Repository, Staging};
 use super::{BackupReport, copy, pool, prune};
@@ -78,6 +80,7 @@ async fn take_running(
         let mut report = BackupReport::default();
         let (head, log) = work.log.durable_files();
         report.head = head;
+        count_metadata(&staging, &mut report)?;
         place(&staging, "log", &log, &mut report)?;
         place(&staging, "dead-letters", &work.dead.files(), &mut report)?;
         place_keys(&staging, data_dir, &mut report)?;
@@ -133,6 +136,7 @@ async fn take_resting(
             head: log::head_of(&data_dir.join("log"), is_encrypted(&data_dir))?,
             ..BackupReport::default()
         };
+        count_metadata(&staging, &mut report)?;
         for folder in ["log", "dead-letters"] {
             let files = resting_files(&data_dir.join(folder))
                 .map_err(StoreError::io(format!("listing {folder}")))?;
@@ -198,6 +202,14 @@ async fn copy_metadata(meta: &Meta, staging: &Staging) -> Result<(), StoreError>
     let secured = fs::set_permissions(&copy, fs::Permissions::from_mode(0o600))
         .and_then(|()| fs::File::open(&copy)?.sync_all());
     secured.map_err(StoreError::io(format!("writing {}", copy.display())))
+}
+
+fn count_metadata(staging: &Staging, report: &mut BackupReport) -> Result<(), StoreError> {
+    let copy = staging.dir.join(meta::FILE_NAME);
+    let found = copy.metadata();
+    let found = found.map_err(StoreError::io(format!("reading {}", copy.display())))?;
+    report.count(false, found.len());
+    Ok(())
 }
 
 fn place_keys(
@@ -275,7 +287,7 @@ async fn finish(
             let record = Record {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                created: staging.created.to_rfc3339(),
+                created: staging.created.to_rfc3339_opts(SecondsFormat::Millis, true),
                 head: report.head,
                 encrypted: is_encrypted(&staging.dir),
                 segments: pooled,
