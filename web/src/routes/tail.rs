@@ -1,7 +1,10 @@
 //! `GET /api/v1/tail`: matching events as they are committed, as server-sent events.
 //!
-//! The store hands every batch to every tail through a bounded channel. A reader that falls
-//! behind misses batches, and is told how many events those held; it never slows anything else.
+//! The store hands every batch to a task of every tail, which matches it at once and lets go of
+//! it. The hits wait in a bounded queue: a reader that falls behind misses the oldest and is told
+//! how many; it never slows anything else, nor keeps batches in memory.
+
+mod queue;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,9 +17,11 @@ use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
 use utoipa::IntoParams;
 use watchfire_event::{EventBatch, Query};
 
+use self::queue::{Hits, Next, Queue};
 use super::search::EventHit;
 use crate::auth::{Auth, Caller, Principal};
 use crate::error::{ApiError, Problem};
@@ -51,9 +56,11 @@ pub async fn tail(
     closing: Option<Extension<Closing>>,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let query = Arc::new(extract::query(params.q.as_deref())?);
+    let seat = state.seats.tail()?;
     let feed = Feed {
-        query: Arc::new(extract::query(params.q.as_deref())?),
-        seat: state.seats.tail()?,
+        query,
+        queue: Arc::default(),
         batches: state.store.tail(),
         last_seq: state.store.head(),
         revocations: state.auth.revocations(),
@@ -61,9 +68,14 @@ pub async fn tail(
         principal: caller.principal,
         auth: state.auth,
     };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let events = feed.next().await?;
-        Some((stream::iter(events.into_iter().map(Ok)), feed))
+    let reader = Reader {
+        queue: feed.queue.clone(),
+        task: tokio::spawn(feed.run()),
+        seat,
+    };
+    let events = stream::unfold(reader, |reader| async move {
+        let events = events_of(reader.queue.next().await?);
+        Some((stream::iter(events.into_iter().map(Ok)), reader))
     });
     Ok(Sse::new(events.flatten()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
@@ -77,13 +89,35 @@ struct Feed {
     principal: Principal,
     revocations: watch::Receiver<u64>,
     closing: Option<Closing>,
+    queue: Arc<Queue>,
+}
+
+/// The reader's end. With it the task ends and the seat is free.
+struct Reader {
+    queue: Arc<Queue>,
+    task: JoinHandle<()>,
     #[expect(dead_code, reason = "held until the stream is dropped")]
     seat: Seat,
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Feed {
-    /// The events of the next batch that has any; none when the stream is over.
-    async fn next(&mut self) -> Option<Vec<Event>> {
+    async fn run(mut self) {
+        while let Some(batch) = self.next().await {
+            if self.take(batch).await.is_none() {
+                break;
+            }
+        }
+        self.queue.end();
+    }
+
+    /// The next batch; none when the tail is over.
+    async fn next(&mut self) -> Option<EventBatch> {
         loop {
             let closing = async {
                 match &mut self.closing {
@@ -100,52 +134,56 @@ impl Feed {
                 }
                 batch = self.batches.recv() => batch,
             };
-            let batch = match batch {
-                Ok(batch) => batch,
+            match batch {
+                // A session may have run out meanwhile.
+                Ok(batch) => return self.auth.still_valid(&self.principal).then_some(batch),
                 // What was missed shows as a gap before the next batch's first event.
-                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
-            };
-            // A session may have run out meanwhile.
-            if !self.auth.still_valid(&self.principal) {
-                return None;
-            }
-            let events = self.events_of(batch).await?;
-            if !events.is_empty() {
-                return Some(events);
             }
         }
     }
 
-    async fn events_of(&mut self, batch: EventBatch) -> Option<Vec<Event>> {
-        let (first, last) = (batch.first_seq()?, batch.last_seq()?);
+    /// Queues the hits of a batch. None when matching failed.
+    async fn take(&mut self, batch: EventBatch) -> Option<()> {
+        let (Some(first), Some(last)) = (batch.first_seq(), batch.last_seq()) else {
+            return Some(());
+        };
         let missed = first.saturating_sub(self.last_seq + 1);
         self.last_seq = self.last_seq.max(last);
         let query = self.query.clone();
         // Matching a large batch takes longer than the runtime should be held up for.
         let matching = tokio::task::spawn_blocking(move || hits(&query, &batch));
         let (hits, cut) = matching.await.ok()?;
-        let mut events = Vec::with_capacity(hits.len() + 1);
-        if missed + cut > 0 {
-            metrics::counter!("watchfire_tail_skipped_events_total").increment(missed + cut);
-            let data = json!({ "events": missed + cut });
-            events.extend(Event::default().event("skipped").json_data(data));
+        self.queue.push(missed + cut, hits);
+        Some(())
+    }
+}
+
+fn events_of(next: Next) -> Vec<Event> {
+    match next {
+        Next::Skipped(events) => {
+            metrics::counter!("watchfire_tail_skipped_events_total").increment(events);
+            let data = json!({ "events": events });
+            let event = Event::default().event("skipped").data(data.to_string());
+            vec![event]
         }
-        for hit in hits {
-            events.extend(Event::default().id(hit.seq().to_string()).json_data(hit));
+        Next::Hits(hits) => {
+            let event =
+                |(seq, json): (u64, String)| Event::default().id(seq.to_string()).data(json);
+            hits.into_iter().map(event).collect()
         }
-        Some(events)
     }
 }
 
 /// The newest matching rows, oldest first, and how many matching rows were left out.
-fn hits(query: &Query, batch: &EventBatch) -> (Vec<EventHit>, u64) {
+fn hits(query: &Query, batch: &EventBatch) -> (Hits, u64) {
     let rows: Vec<usize> = query.matches(batch).set_indices().collect();
     let cut = rows.len().saturating_sub(MAX_HITS_PER_BATCH);
-    let hits = rows
-        .iter()
-        .skip(cut)
-        .map(|&row| EventHit::of_row(batch, row))
-        .collect();
+    let hit = |&row: &usize| {
+        let hit = EventHit::of_row(batch, row);
+        Some((hit.seq(), serde_json::to_string(&hit).ok()?))
+    };
+    let hits = rows.iter().skip(cut).filter_map(hit).collect();
     (hits, cut as u64)
 }
