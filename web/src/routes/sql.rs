@@ -19,6 +19,8 @@ use crate::state::AppState;
 const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 const DEFAULT_ROWS: usize = 10_000;
 const MAX_ROWS: usize = 100_000;
+/// Bytes that the rows of a JSON answer take in memory, about.
+const MAX_JSON_BYTES: usize = 256 << 20;
 /// An Arrow stream is not held in memory, so it may be longer.
 const MAX_STREAM_ROWS: usize = 10_000_000;
 
@@ -105,7 +107,7 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
         .collect();
     let mut batches = rows.batches;
     let mut out: Vec<Vec<serde_json::Value>> = Vec::new();
-    let mut truncated = false;
+    let (mut truncated, mut bytes) = (false, 0);
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(StoreError::from)?;
         let room = limit - out.len();
@@ -118,11 +120,14 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
                 .collect::<Result<Vec<Vec<_>>, _>>()
         });
         let converted = converting.await.map_err(ApiError::internal)?;
-        out.extend(
-            converted
-                .map_err(EncodeError::from)
-                .map_err(ApiError::internal)?,
-        );
+        let converted = converted.map_err(EncodeError::from);
+        let converted = converted.map_err(ApiError::internal)?;
+        bytes += converted.iter().flatten().map(weight).sum::<usize>();
+        if bytes > MAX_JSON_BYTES {
+            let what = "the rows are too large for JSON; ask for fewer, or for an Arrow stream";
+            return Err(StoreError::QueryLimit(what.into()).into());
+        }
+        out.extend(converted);
         if truncated {
             break;
         }
@@ -136,4 +141,14 @@ async fn collect(rows: SqlRows, limit: usize, started: Instant) -> Result<SqlAns
         partial: rows.partial,
         took_ms,
     })
+}
+
+/// Bytes that a value takes in memory, about.
+fn weight(value: &serde_json::Value) -> usize {
+    let inside = match value {
+        serde_json::Value::String(text) => text.len(),
+        serde_json::Value::Array(members) => members.iter().map(weight).sum(),
+        _ => 0,
+    };
+    size_of::<serde_json::Value>() + inside
 }
