@@ -402,7 +402,8 @@ mod tests {
                 }
                 let taken = coded.take(&Rows::All).unwrap().unwrap();
                 prop_assert_eq!(taken.array.len(), batch.rows());
-                let range = (cut.0.min(cut.1).min(batch.rows()), cut.1.max(cut.0).min(batch.rows()));
+                let (from, to) = (cut.0.min(cut.1), cut.0.max(cut.1));
+                let range = (from.min(batch.rows()), to.min(batch.rows()));
                 let mut counts = vec![0; coded.distinct() + 1];
                 coded.count_range(&Rows::All, range, &mut counts);
                 let mut masked = vec![0; coded.distinct() + 1];
