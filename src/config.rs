@@ -21,6 +21,7 @@ struct File {
     ingest: IngestFile,
     detect: DetectFile,
     retention: RetentionFile,
+    erasure: ErasureFile,
     webhooks: WebhookFile,
     encryption: EncryptionFile,
     backup: BackupFile,
@@ -54,6 +55,12 @@ struct RetentionFile {
     days: Option<u32>,
     max_bytes: Option<u64>,
     classes: Vec<ClassFile>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ErasureFile {
+    within_hours: Option<u32>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +120,8 @@ pub struct Config {
     pub retention: Duration,
     /// Events that are dropped earlier.
     pub retention_classes: Vec<RetentionClass>,
+    /// An erasure that takes longer is told as overdue.
+    pub erase_within: Duration,
     /// Segments beyond this many bytes are dropped, oldest first.
     pub retention_bytes: Option<u64>,
     /// Networks besides the public ones that webhooks may go to.
@@ -166,6 +175,9 @@ impl Config {
                 .iter()
                 .map(class)
                 .collect::<Result<_>>()?,
+            erase_within: Duration::from_secs(
+                u64::from(file.erasure.within_hours.unwrap_or(24)) * 3600,
+            ),
             retention_bytes: file.retention.max_bytes,
             webhook_allow,
             admin_token: std::env::var("WATCHFIRE_ADMIN_TOKEN")
@@ -188,6 +200,9 @@ impl Config {
         }
         if self.retention.is_zero() {
             bail!("retention.days must be at least 1");
+        }
+        if self.erase_within.is_zero() {
+            bail!("erasure.within_hours must be at least 1");
         }
         if let Some(dir) = self.backup_dir.as_ref().filter(|dir| !dir.is_absolute()) {
             bail!("backup.dir must be an absolute path, not {}", dir.display());
@@ -320,6 +335,7 @@ mod tests {
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("listen = \"0.0.0.0:7700\"", "--insecure"),
             ("[retention]\ndays = 0", "retention.days"),
+            ("[erasure]\nwithin_hours = 0", "erasure.within_hours"),
             (
                 "[[retention.classes]]\nquery = \"a:(b\"\ndays = 3",
                 "retention.classes: query \"a:(b\" cannot be read",

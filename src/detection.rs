@@ -140,6 +140,7 @@ impl Worker {
         let mut head = self.store.watch_head();
         while !*stop.borrow() {
             self.take_new_rules();
+            self.forget_what_is_erased();
             match self.store.read_after(self.position, ROWS) {
                 Ok(batches) if batches.is_empty() => {
                     self.snapshot_if_due(SNAPSHOT_EVENTS_IDLE);
@@ -169,6 +170,22 @@ impl Worker {
         if catalog.generation != self.generation {
             self.generation = catalog.generation;
             self.engine.replace_rules(catalog.set.clone());
+        }
+    }
+
+    /// Forgets what erasures ask for, and saves the state without it.
+    fn forget_what_is_erased(&mut self) {
+        let asked = self.store.to_forget();
+        if asked.is_empty() {
+            return;
+        }
+        for (_, query) in &asked {
+            self.engine.forget(query);
+        }
+        if self.snapshot() {
+            asked
+                .iter()
+                .for_each(|(id, _)| self.store.has_forgotten(id));
         }
     }
 
@@ -223,13 +240,20 @@ impl Worker {
         if behind == 0 || !due {
             return;
         }
+        self.snapshot();
+    }
+
+    /// Saves the engine's state. False when it cannot be stored.
+    fn snapshot(&mut self) -> bool {
         let snapshot = self.engine.save();
         metrics::gauge!("watchfire_detect_state_bytes").set(snapshot.len() as f64);
-        if self.commit(&[], self.position, Some((self.position, snapshot))) {
+        let stored = self.commit(&[], self.position, Some((self.position, snapshot)));
+        if stored {
             self.snapshot = self.position;
             self.store.set_detect_position(self.position);
         }
         self.snapshot_at = Instant::now();
+        stored
     }
 
     fn commit(&self, alerts: &[Alert], position: u64, snapshot: Option<(u64, Vec<u8>)>) -> bool {

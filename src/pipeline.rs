@@ -204,6 +204,7 @@ async fn open_store(config: &Config, ingest: &IngestConfig) -> Result<Store> {
     let mut store = StoreConfig::new(&config.data);
     store.retention = config.retention;
     store.retention_classes = config.retention_classes.clone();
+    store.erase_within = config.erase_within;
     store.retention_bytes = config.retention_bytes;
     store.master_key.clone_from(&config.master_key);
     let mappings = Mappings::builtin().context("the built-in mappings")?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use watchfire_event::{Alert, AlertStatus, Evidence, time};
+use watchfire_event::{Alert, AlertStatus, Evidence, Query, time};
 
 use crate::finding::{Finding, seconds};
 
@@ -129,6 +129,15 @@ impl AlertBook {
             }
         }
         out
+    }
+
+    /// Forgets episodes that name what the query asks for.
+    pub(crate) fn forget_mentions(&mut self, query: &Query) {
+        for (key, episodes) in &mut self.episodes {
+            episodes.retain(|episode| !episode.mentions(query, key));
+        }
+        self.episodes.retain(|_, episodes| !episodes.is_empty());
+        self.count = self.episodes.values().map(Vec::len).sum();
     }
 
     /// Keeps the nine tenths touched last.
@@ -261,6 +270,14 @@ impl Episode {
         } else {
             Change::Updated
         }
+    }
+
+    fn mentions(&self, query: &Query, key: &str) -> bool {
+        let mut texts = vec![key.to_owned()];
+        if let Ok(value) = serde_json::to_value(self) {
+            crate::state::texts(&value, &mut texts);
+        }
+        query.is_mentioned_by(&texts)
     }
 
     /// The alert with its sentence and its query.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use watchfire_event::EventBatch;
+use watchfire_event::{EventBatch, Query};
 
 use crate::alert::{AlertBook, AlertChange, Change, Touched};
 use crate::detectors::{Detector, Observed};
@@ -201,6 +201,16 @@ impl Engine {
         self.sigma.restore(snapshot.sigma);
         self.book = snapshot.book;
         Ok(())
+    }
+
+    /// Forgets alerts and correlation windows that name what `query` asks for. Detectors keep
+    /// hashes and counts, from which no value can be read.
+    pub fn forget(&mut self, query: &Query) {
+        self.book.forget_mentions(query);
+        let mut learned = self.sigma.save();
+        learned.forget(query);
+        self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));
+        self.sigma.restore(learned);
     }
 
     fn detector_states(&self) -> HashMap<String, Value> {

@@ -243,3 +243,58 @@ fn state_stays_bounded() {
     }
     assert!(biggest < 2_000_000, "{biggest}");
 }
+
+#[test]
+fn what_is_forgotten_is_not_in_the_saved_state() {
+    const ALONE: &str = "
+title: Any failure
+id: any-failure
+logsource: { category: authentication }
+detection:
+    selection: { event.outcome: failure }
+    condition: selection
+level: low
+";
+    const MANY: &str = "
+title: Failed login
+id: failed
+name: failed
+logsource: { category: authentication }
+detection:
+    selection: { event.outcome: failure }
+    condition: selection
+level: low
+---
+title: Many users
+id: spray
+correlation:
+    type: value_count
+    rules: [failed]
+    group-by: [source.ip]
+    timespan: 10m
+    condition: { field: user.id, gte: 30 }
+level: high
+";
+    let mut engine = engine(&[EDGE, RATE, ALONE, MANY]);
+    let event = |i: i64, user: &str, ip: &str| {
+        json!({"@timestamp": at(i), "event": {"category": ["authentication"], "outcome": "failure"},
+            "user": {"id": user}, "source": {"ip": ip}})
+    };
+    let events: Vec<Value> = (0..60)
+        .map(|i| match i % 3 {
+            0 => event(i, "marked77", "203.0.113.7"),
+            1 => event(i, "someone", "203.0.113.8"),
+            _ => event(i, "other", "203.0.113.9"),
+        })
+        .collect();
+    assert!(!engine.process(&batch(&events)).is_empty());
+    let text = |engine: &watchfire_detect::Engine| String::from_utf8(engine.save()).unwrap();
+    let before = text(&engine);
+    assert!(before.contains("marked77") && before.contains("someone"));
+    engine.forget(&watchfire_event::Query::parse("user.id:marked77").unwrap());
+    let after = text(&engine);
+    assert!(!after.contains("marked77") && after.contains("someone"));
+    // It goes on, and saves what it can restore.
+    engine.process(&batch(&[event(90, "someone", "203.0.113.8")]));
+    engine.restore(&engine.save()).unwrap();
+}

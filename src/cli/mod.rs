@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod demo;
 mod detect;
+mod erase;
 mod export;
 mod key;
 mod output;
@@ -53,6 +54,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Run SQL on a running server
     Sql(sql::SqlArgs),
+    /// Remove events of a running server for good, with a proof
+    Erase(erase::EraseArgs),
     /// Make, list and revoke API tokens of a running server
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -120,6 +123,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Search(args) => search::run(args),
         Command::Export(args) => export::run(args),
         Command::Sql(args) => sql::run(args),
+        Command::Erase(args) => erase::run(args),
         Command::Token(command) => token::run(command),
         Command::User(command) => user::run(command),
         Command::Channel(command) => channel::run(command),

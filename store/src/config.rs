@@ -26,6 +26,8 @@ pub struct StoreConfig {
     /// Free bytes of the volume below which commits are refused; by default the greater of 5 %
     /// and 1 GiB.
     pub disk_reserve_bytes: Option<u64>,
+    /// Time within which an erasure has to be done; then it is told as overdue.
+    pub erase_within: Duration,
     /// Pause between two merges of small segments.
     pub compact_interval: Duration,
     /// Size at which a log file is closed and the next one begun.
@@ -64,6 +66,7 @@ impl StoreConfig {
             retention_classes: Vec::new(),
             retention_bytes: None,
             disk_reserve_bytes: None,
+            erase_within: Duration::from_secs(24 * 3_600),
             compact_interval: Duration::from_secs(30),
             log_file_bytes: 8 << 20,
             master_key: None,

@@ -21,6 +21,7 @@ mod clock;
 mod commit;
 mod compact;
 mod config;
+mod erase;
 mod error;
 mod export;
 mod flat;
@@ -48,6 +49,7 @@ pub mod vault;
 mod verify;
 
 pub use config::{RetentionClass, StoreConfig};
+pub use erase::EraseRequest;
 pub use error::StoreError;
 pub use search::{
     Bucket, Cursor, Facet, FieldInfo, Histogram, Hit, MAX_BUCKETS, MAX_FACET_FIELDS,

@@ -11,13 +11,14 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use watchfire_event::{EventBatch, Key, Record};
 
 use crate::backup;
+use crate::erase;
 use crate::log::dead::DeadLetters;
 use crate::log::dedup::Dedup;
 use crate::log::disk::Reserve;
 use crate::log::{LockFile, Log, LogConfig, LogError, Recovered, SeqRange};
 use crate::memtable::{CurrentView, MemoryBatch, View};
 use crate::meta::{Meta, SegmentRow};
-use crate::search::MatchCache;
+use crate::search::{Hidden, MatchCache};
 use crate::segment::{Segment, Segments};
 use crate::shared::{QUERIES, Shared, TAIL_BATCHES, UnsealedKeys, now_ns, segments_dir};
 use crate::vault::Vault;
@@ -41,6 +42,8 @@ struct Known {
     detection: u64,
     /// Keys of sealed records with their times of receipt.
     keys: Vec<(Key, i64)>,
+    /// What is being erased.
+    hidden: Vec<Hidden>,
 }
 
 impl Known {
@@ -51,6 +54,7 @@ impl Known {
             position: meta.store_position().await?,
             detection: meta.load_detection().await?.map_or(0, |d| d.position),
             keys: meta.recent_keys(since).await?,
+            hidden: erase::still_hidden(meta).await?,
         })
     }
 }
@@ -91,7 +95,7 @@ fn build(
         memory: replayed.batches.into_iter().map(memory).collect(),
         segments,
         passed: Vec::new(),
-        hidden: Arc::default(),
+        hidden: known.hidden.into(),
     };
     let reserve = Reserve::new(&dir, config.disk_reserve_bytes)
         .map_err(StoreError::io("asking for free disk space"))?;
@@ -116,6 +120,8 @@ fn build(
         seals: Semaphore::new(1),
         trims: Semaphore::new(1),
         wake: Notify::new(),
+        forget: Default::default(),
+        erasures_wait: Default::default(),
         upkeep_wake: Notify::new(),
         queries: Arc::new(Semaphore::new(QUERIES)),
         warming: Arc::new(Semaphore::new(1)),

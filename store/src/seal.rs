@@ -83,6 +83,19 @@ pub(crate) async fn seal_all(shared: &Arc<Shared>) -> Result<(), StoreError> {
     seal(shared, usize::MAX).await
 }
 
+/// Seals until every row up to `seq` is in a segment, or is lost.
+pub(crate) async fn seal_up_to(shared: &Arc<Shared>, seq: u64) -> Result<(), StoreError> {
+    let is_in_memory = || {
+        let view = shared.view.get();
+        let first = view.memory.first().and_then(|m| m.batch.first_seq());
+        first.is_some_and(|first| first <= seq)
+    };
+    while is_in_memory() {
+        seal(shared, shared.config.seal_rows).await?;
+    }
+    Ok(())
+}
+
 /// Makes a segment of the oldest rows in memory, up to about `rows`. Only one may run at a time.
 async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
     let _one_at_a_time = shared.seals.acquire().await;

@@ -1,6 +1,6 @@
 //! What all parts of the store share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use watchfire_event::{EventBatch, Key};
 
+use crate::erase::Forget;
 use crate::log::dead::DeadLetters;
 use crate::log::dedup::Dedup;
 use crate::log::disk::Reserve;
@@ -62,6 +63,10 @@ pub(crate) struct Shared {
     pub trims: Semaphore,
     /// Wakes the sealing task.
     pub wake: Notify,
+    /// What detection has to forget, by erasure.
+    pub forget: Mutex<HashMap<String, Forget>>,
+    /// What the running erasures wait for.
+    pub erasures_wait: Mutex<HashMap<String, &'static str>>,
     /// Wakes the task that rewrites segments.
     pub upkeep_wake: Notify,
     pub queries: Arc<Semaphore>,

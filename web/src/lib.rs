@@ -93,6 +93,14 @@ pub fn routes() -> Vec<Route> {
             Needs(Read),
             r::entities::entity,
         ),
+        route(&get, "/api/v1/erasures", Needs(Admin), r::erasures::list),
+        route(&post, "/api/v1/erasures", Needs(Admin), r::erasures::create),
+        route(
+            &get,
+            "/api/v1/erasures/{id}",
+            Needs(Admin),
+            r::erasures::get,
+        ),
         route(&get, "/api/v1/channels", Needs(Admin), r::channels::list),
         route(&post, "/api/v1/channels", Needs(Admin), r::channels::create),
         route(

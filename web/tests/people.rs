@@ -5,7 +5,7 @@ mod harness;
 
 use axum::http::{Method, StatusCode};
 use harness::{PASSWORD, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 use watchfire_store::meta::Role;
 use watchfire_web::{Hooks, WebConfig};
 
@@ -373,4 +373,67 @@ async fn every_control_action_leaves_one_audit_row() {
     );
     let erase = admin(Method::DELETE, "/api/v1/audit").send().await;
     assert_eq!(erase.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_hides_at_once_and_leaves_a_hash_in_the_trail() {
+    let server = Server::start().await;
+    let event = |user: &str| json!({ "t": 1_759_990_000, "user": { "id": user } });
+    server.commit(&[event("marked77"), event("u1")]).await;
+    let ask = |body: Value| {
+        let call = server.call(Method::POST, "/api/v1/erasures");
+        call.bearer(&server.admin).json(&body).send()
+    };
+    for (body, code) in [
+        (json!({ "query": "*", "reason": "all" }), "invalid_request"),
+        (json!({ "query": "a:(b", "reason": "x" }), "invalid_query"),
+        (json!({ "query": "a:b", "reason": " " }), "invalid_request"),
+    ] {
+        let refused = ask(body.clone()).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code().as_str()),
+            (400, code),
+            "{body}"
+        );
+    }
+    let missing = ask(json!({ "query": "a:b" })).await;
+    assert!(missing.status.is_client_error());
+
+    let begun = ask(json!({ "query": "user.id:marked77", "reason": "request 12" })).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{begun:?}");
+    let begun = begun.json();
+    let id = begun["id"].as_str().unwrap().to_owned();
+    assert!(begun.get("query").is_none() && begun["query_hash"].is_string());
+    let page = server
+        .get("/api/v1/search?q=*")
+        .bearer(&server.read)
+        .send()
+        .await;
+    let page = page.json();
+    assert_eq!(page["total"], 1, "{page}");
+    assert_eq!(page["hits"][0]["event"]["user"]["id"], "u1");
+
+    let get = |path: String| {
+        let call = server.call(Method::GET, &path);
+        call.bearer(&server.admin).send()
+    };
+    let one = get(format!("/api/v1/erasures/{id}")).await.json();
+    assert_eq!(
+        (one["up_to_seq"].as_u64(), &one["reason"]),
+        (Some(2), &json!("request 12"))
+    );
+    let list = get("/api/v1/erasures".into()).await.json();
+    assert_eq!(list["erasures"][0]["id"], json!(id));
+    let unknown = get("/api/v1/erasures/era_none".into()).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+
+    let audit = get("/api/v1/audit".into()).await.json();
+    let rows = audit["rows"].as_array().unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["what"] == "erasure.request")
+        .unwrap();
+    assert_eq!(row["detail"]["reason"], "request 12");
+    assert_eq!(row["from_addr"], "192.0.2.10");
+    assert!(!audit.to_string().contains("marked77"), "{audit}");
 }

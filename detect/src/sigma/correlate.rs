@@ -198,7 +198,7 @@ impl Component {
 
 /// What is known of a group besides its windows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Group {
+pub(super) struct Group {
     /// Newest match, seconds.
     newest: i64,
     /// Newest matches: time and sequence number.
@@ -261,8 +261,8 @@ pub(crate) struct Subject {
 /// What a correlator has learned.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CorrelatorState {
-    windows: CorrelationSnapshot,
-    groups: HashMap<String, Group>,
+    pub(super) windows: CorrelationSnapshot,
+    pub(super) groups: HashMap<String, Group>,
     newest: i64,
     fed: u64,
     late: u64,

@@ -6,6 +6,7 @@
 
 pub(crate) mod correlate;
 pub(crate) mod event;
+mod forget;
 pub(crate) mod load;
 mod logsource;
 pub(crate) mod run;

@@ -41,7 +41,7 @@ pub(crate) struct SigmaRun {
 /// What was learned: the windows of correlations, by the ids of a component's correlations.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct SigmaState {
-    correlators: HashMap<String, CorrelatorState>,
+    pub(super) correlators: HashMap<String, CorrelatorState>,
 }
 
 /// What a row is read with.

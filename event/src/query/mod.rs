@@ -21,6 +21,7 @@
 
 mod eval;
 mod lower;
+mod mention;
 mod test;
 #[cfg(test)]
 mod tests;

@@ -196,6 +196,45 @@ impl DeadLetters {
         state.files.iter().map(file).collect()
     }
 
+    /// Removes the letters of which `gone` says so, durably. Returns how many. Ids of letters
+    /// that stay in a file with removed ones change. A line that cannot be read is handed over as
+    /// it lies there, received before everything.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; files before the one that failed are done.
+    pub fn erase(&self, gone: impl Fn(&StoredLetter) -> bool) -> Result<u64, LogError> {
+        let mut state = self.lock();
+        let numbers: Vec<u64> = state.files.iter().map(|(number, _)| *number).collect();
+        let mut removed = 0;
+        for number in numbers {
+            let path = file_path(&self.dir, number);
+            let bytes = std::fs::read(&path).map_err(LogError::io("read", &path))?;
+            let mut kept = Vec::with_capacity(bytes.len());
+            let mut here = 0;
+            for line in bytes.split_inclusive(|b| *b == b'\n') {
+                let letter = decode(line, (number, 0), self.seal.as_ref());
+                if gone(&letter.unwrap_or_else(|| unreadable(line))) {
+                    here += 1;
+                } else {
+                    kept.extend_from_slice(line);
+                }
+            }
+            if here == 0 {
+                continue;
+            }
+            replace_file(&self.dir, &path, &kept).map_err(LogError::io("rewrite", &path))?;
+            removed += here;
+            let is_active = number == state.newest().0;
+            if is_active {
+                state.active = open_active(&path).map_err(LogError::io("open", &path))?;
+            }
+            if let Some(file) = state.files.iter_mut().find(|(n, _)| *n == number) {
+                file.1 = kept.len() as u64;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Size of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -278,6 +317,33 @@ fn decode(line: &[u8], (number, at): (u64, u64), seal: Option<&SmallSeal>) -> Op
     })
 }
 
+/// A line that is no letter, such as half of one after a crash.
+fn unreadable(line: &[u8]) -> StoredLetter {
+    StoredLetter {
+        id: String::new(),
+        received_ns: i64::MIN,
+        source: String::new(),
+        line: 0,
+        code: String::new(),
+        bytes: line.to_vec(),
+    }
+}
+
+/// Puts a file with this content in the place of `path`; a crash leaves the one or the other.
+fn replace_file(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    File::open(dir)?.sync_all()
+}
+
 fn parse_id(id: &str) -> Option<(u64, u64)> {
     let (number, at) = id.split_once('-')?;
     Some((number.parse().ok()?, at.parse().ok()?))
@@ -354,96 +420,4 @@ fn read_line(path: &Path, at: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn letter(n: u32, bytes: &[u8]) -> DeadLetter {
-        DeadLetter {
-            received_ns: i64::from(n),
-            source: Arc::from("shop"),
-            line: n,
-            code: "invalid_json",
-            bytes: bytes.to_vec(),
-        }
-    }
-
-    #[test]
-    fn any_bytes_come_back_newest_first_also_after_reopening() {
-        let dir = tempfile::tempdir().unwrap();
-        let all: Vec<u8> = (0..=255).collect();
-        let samples: [&[u8]; 6] = [
-            b"",
-            b"{bad",
-            b"a\nb\0\"\\",
-            "ä\u{2028}".as_bytes(),
-            &all,
-            &[0xFF],
-        ];
-        let letters: Vec<_> = (0..)
-            .zip(samples)
-            .map(|(n, bytes)| letter(n, bytes))
-            .collect();
-        DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN)
-            .unwrap()
-            .append(&letters)
-            .unwrap();
-        let store = DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN).unwrap();
-        let listed = store.list(None, 100).unwrap();
-        assert_eq!(listed.len(), samples.len());
-        for (found, sent) in listed.iter().rev().zip(&letters) {
-            assert_eq!((&found.bytes, found.line), (&sent.bytes, sent.line));
-            assert_eq!(store.read(&found.id).unwrap().as_ref(), Some(found));
-        }
-        let page = store.list(Some(&listed[1].id), 2).unwrap();
-        assert_eq!(page, listed[2..4]);
-    }
-
-    #[test]
-    fn the_newest_are_kept_within_the_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = DeadLetters::open(dir.path(), 16 << 10, &Vault::PLAIN).unwrap();
-        for n in 0..2_000 {
-            store
-                .append(&[letter(n, b"some bytes that are no event")])
-                .unwrap();
-            assert!(store.bytes() <= 16 << 10);
-        }
-        let listed = store.list(None, 10_000).unwrap();
-        assert!(listed.len() > 50, "{}", listed.len());
-        let lines: Vec<u32> = listed.iter().map(|letter| letter.line).collect();
-        let newest: Vec<u32> = (0..2_000).rev().take(lines.len()).collect();
-        assert_eq!(lines, newest);
-        assert_eq!(store.read("1-0").unwrap(), None);
-        assert_eq!(store.read("../x").unwrap(), None);
-    }
-
-    #[test]
-    fn a_torn_line_costs_only_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN)
-            .unwrap()
-            .append(&[letter(1, b"one"), letter(2, b"two")])
-            .unwrap();
-        let path = file_path(dir.path(), 1);
-        let len = std::fs::metadata(&path).unwrap().len();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(len - 5)
-            .unwrap();
-        let store = DeadLetters::open(dir.path(), 1 << 20, &Vault::PLAIN).unwrap();
-        store.append(&[letter(3, b"three")]).unwrap();
-        let lines: Vec<u32> = store
-            .list(None, 9)
-            .unwrap()
-            .iter()
-            .map(|l| l.line)
-            .collect();
-        assert_eq!(lines, [3, 1]);
-    }
-}
+mod tests;

@@ -45,6 +45,11 @@ impl FileEntry {
         }
     }
 
+    /// Has it rows with numbers up to `seq`?
+    pub(super) fn holds(&self, seq: u64) -> bool {
+        self.first_seq <= seq && self.next_seq > self.first_seq
+    }
+
     /// Takes note of a frame, in order.
     pub(super) fn note(&mut self, frame: Mark) {
         let due = self

@@ -273,6 +273,24 @@ impl Log {
         (next_seq.saturating_sub(1), files)
     }
 
+    /// Begins a new file if the active one holds rows up to `up_to_seq`, so that these can be
+    /// trimmed once everybody has passed all of their files. Returns how many files hold such
+    /// rows, and the last sequence number in them; 0 for none.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] when no new file can be made; the old one stays active.
+    pub fn close_up_to(&self, up_to_seq: u64) -> Result<(usize, u64), LogError> {
+        let mut writer = lock(&self.writer);
+        let active = lock(&self.index).files.back().map(|f| f.holds(up_to_seq));
+        if active == Some(true) {
+            self.rotate(&mut writer)?;
+        }
+        let index = lock(&self.index);
+        let holding = || index.files.iter().filter(|f| f.holds(up_to_seq));
+        let last = holding().map(|f| f.next_seq - 1).max();
+        Ok((holding().count(), last.unwrap_or(0)))
+    }
+
     /// Last sequence number that is durable; 0 for none.
     #[must_use]
     pub fn head(&self) -> u64 {

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use watchfire_event::Key;
 
 use super::audit::{self, AuditEntry};
+use super::erasures;
 use super::{Meta, MetaError, from_db, rfc3339, to_db};
 
 /// How long keys are remembered, nanoseconds (24 h).
@@ -52,6 +53,13 @@ pub enum RewriteCause {
     Retention {
         /// The query of the class.
         query: String,
+        /// Rows left out.
+        events: u64,
+    },
+    /// Rows are erased.
+    Erasure {
+        /// The erasure.
+        id: String,
         /// Rows left out.
         events: u64,
     },
@@ -160,6 +168,9 @@ impl Meta {
                 }),
             };
             audit::append(&mut tx, self.now_ns(), &entry).await?;
+        }
+        if let RewriteCause::Erasure { id, events } = cause {
+            erasures::count_segment(&mut tx, id, (*events, with.is_some())).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -12,8 +12,10 @@ mod channels;
 mod deliveries;
 mod detection;
 mod digest;
+mod erasures;
 mod manifest;
 mod outbox;
+mod redact;
 mod secret;
 mod sessions;
 mod tokens;
@@ -38,10 +40,12 @@ pub use alerts::{AlertCounts, AlertFilter, AlertPage, AlertRow, CloseReason};
 pub use audit::{AuditEntry, AuditHead, AuditReport, AuditRow};
 pub use channels::{Channel, ChannelChange, NewChannel};
 pub use detection::{DetectionCommit, DetectionState};
+pub use erasures::{Erasure, ErasureStatus, NewErasure};
 pub use manifest::{RewriteCause, SegmentRow};
 pub use outbox::{
     Attempt, AttemptRow, Delivery, DeliveryPage, DeliveryState, DueDelivery, Outcome,
 };
+pub(crate) use redact::Copies;
 pub use sessions::{NewSession, Session};
 pub use tokens::{NewToken, Scope, TokenRow};
 pub use triage::HistoryRow;
@@ -56,7 +60,10 @@ const READERS: u32 = 3;
 /// How long a statement waits for another process (a backup, a command-line tool).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "start", include_str!("migrations/0001_start.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "start", include_str!("migrations/0001_start.sql")),
+    (2, "erasures", include_str!("migrations/0002_erasures.sql")),
+];
 
 /// Bytes of the write-ahead file that stay after what it holds has moved into the database: a
 /// detection state makes it many times larger for a moment.
@@ -100,6 +107,8 @@ impl Meta {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("journal_size_limit", WAL_KEPT_BYTES)
+            // What is deleted is overwritten: an erasure leaves nothing in free pages.
+            .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
         let writer = pool(1).connect_with(options.clone()).await?;
         migrator().run(&writer).await?;

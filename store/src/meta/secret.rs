@@ -41,7 +41,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn random(bytes: usize) -> Result<Vec<u8>, MetaError> {
+/// `bytes` random bytes.
+pub(super) fn random(bytes: usize) -> Result<Vec<u8>, MetaError> {
     let mut buffer = vec![0; bytes];
     getrandom::fill(&mut buffer).map_err(|e| std::io::Error::other(e.to_string()))?;
     Ok(buffer)

@@ -11,10 +11,14 @@ use crate::segment::Rows;
 /// Events that match, lie in the range of event time and were committed by then.
 #[derive(Debug, Clone)]
 pub(crate) struct Hidden {
+    /// The erasure that asks for it.
+    pub id: String,
     pub query: Query,
     pub range: TimeRange,
     /// The last sequence number it applies to.
     pub up_to: u64,
+    /// When it was asked for, nanoseconds.
+    pub asked_ns: i64,
 }
 
 impl Hidden {

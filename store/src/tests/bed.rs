@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::Int64Array;
@@ -127,6 +128,18 @@ impl Bed {
             config,
             all: self.all.clone(),
         }
+    }
+
+    /// Ends the background tasks: from now on only the test seals, merges and erases.
+    pub async fn quiet(self) -> Bed {
+        let shared = &self.store.shared;
+        shared.drain();
+        let running = std::mem::take(&mut *crate::shared::lock(&self.store.tasks.running));
+        for task in running {
+            task.await.unwrap();
+        }
+        shared.draining.store(false, Ordering::Release);
+        self
     }
 
     /// Closes and opens again.

@@ -17,6 +17,8 @@ fn hide(bed: &Bed, hidden: Vec<Hidden>) {
 
 fn hidden(text: &str, range: TimeRange, up_to: u64) -> Hidden {
     Hidden {
+        id: "era_1".into(),
+        asked_ns: 0,
         query: Query::parse(text).unwrap(),
         range,
         up_to,

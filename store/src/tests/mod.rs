@@ -5,6 +5,7 @@ mod answers;
 mod backups;
 mod bed;
 mod encrypted;
+mod erasing;
 mod hiding;
 mod hunts;
 mod life;

@@ -6,6 +6,7 @@ pub mod backups;
 pub mod channels;
 pub mod dead_letters;
 pub mod entities;
+pub mod erasures;
 pub mod export;
 pub mod facets;
 pub mod fields;

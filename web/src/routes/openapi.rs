@@ -15,6 +15,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::dead_letters::list,
         super::alerts::list, super::alerts::get, super::alerts::change, super::alerts::comment,
         super::entities::entity,
+        super::erasures::create, super::erasures::list, super::erasures::get,
         super::channels::list, super::channels::create, super::channels::get,
         super::channels::change, super::channels::delete, super::channels::rotate,
         super::channels::test, super::channels::deliveries, super::channels::delivery,
