@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use watchfire_event::Column;
 
@@ -124,11 +125,17 @@ impl ColumnCache {
                 inner.warmed.insert(segment.info.id.clone());
                 segment
             };
-            for column in &segment.info.columns {
+            // The greater the dictionary, the longer it takes to show one value of it.
+            let mut columns: Vec<&ColumnInfo> = segment.info.columns.iter().collect();
+            columns.sort_by_key(|c| std::cmp::Reverse(c.distinct));
+            for column in columns {
                 if self.lock().bytes > LIMIT_BYTES / 4 * 3 {
                     return Ok(());
                 }
+                let started = Instant::now();
                 self.coded(&segment, column)?;
+                // Whoever waits for an answer has more use for the processor.
+                std::thread::sleep(started.elapsed() * 2);
             }
         }
     }
