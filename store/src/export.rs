@@ -63,8 +63,8 @@ impl Reading {
         };
         match source {
             Source::Segment(segment) => {
-                for record in segment.record_batches(keep, rows, BATCH_ROWS)? {
-                    if !take(EventBatch::from_record_batch(&record?)?)? {
+                for batch in segment.batches(keep, rows, BATCH_ROWS)? {
+                    if !take(batch?)? {
                         return Ok(false);
                     }
                 }

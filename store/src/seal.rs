@@ -15,7 +15,7 @@ use crate::memtable::MemoryBatch;
 use crate::meta::SegmentRow;
 use crate::retention::Retention;
 use crate::scrub::Scrub;
-use crate::segment::{Segment, SegmentInfo, segment_id, write_segment};
+use crate::segment::{Segment, SegmentInfo, segment_id, sorted, write_segment};
 use crate::shared::{Shared, lock, now_ns};
 
 /// Between two looks at the age of rows, at small batches and at retention.
@@ -106,14 +106,18 @@ async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
     }
     let count = oldest.len();
     let (parent, vault) = (shared.segments_dir(), shared.vault.clone());
+    let keeper = shared.clone();
     let segment = blocking(move || {
-        let batch = concat(&oldest)?;
+        let batch = sorted(&concat(&oldest)?);
         drop(oldest);
         let seqs = || batch.first_seq().zip(batch.last_seq());
         let (first, last) = seqs().ok_or_else(|| StoreError::Internal("an empty seal".into()))?;
         let id = segment_id(first, last, 0);
         let info = write_segment(&parent, &vault, &id, &batch, now_ns())?;
-        Segment::open(&parent.join(&info.id), &vault).map(Arc::new)
+        let segment = Segment::open(&parent.join(&info.id), &vault)?;
+        // What is new is asked for most, and here its columns need not be read back.
+        keeper.cache.columns.adopt(&segment, &batch)?;
+        Ok(Arc::new(segment))
     })
     .await?;
     let last = segment.info.last_seq;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use watchfire_event::Column;
+use watchfire_event::{Column, EventBatch};
 
 use crate::StoreError;
 use crate::segment::{Coded, ColumnInfo, Rows, Segment, Times};
@@ -96,6 +96,26 @@ impl ColumnCache {
         };
         self.put(&segment.info.id, &info.stored, kept, bytes);
         Ok(held)
+    }
+
+    /// Keeps the columns of a segment whose rows are at hand, in the order of the segment.
+    pub fn adopt(&self, segment: &Segment, batch: &EventBatch) -> Result<(), StoreError> {
+        let id = &segment.info.id;
+        for (column, info) in batch.columns().iter().zip(&segment.info.columns) {
+            if !Coded::is_worthwhile(info.rows, info.distinct) {
+                continue;
+            }
+            if let Some(coded) = Coded::of(column)? {
+                let held = self.hold(coded, &info.name);
+                let bytes = held.bytes();
+                self.put(id, &info.stored, Kept::Column(Arc::new(held)), bytes);
+            }
+        }
+        let times = Times::of(batch);
+        let bytes = times.bytes();
+        self.put(id, TIMES, Kept::Times(Arc::new(times)), bytes);
+        self.lock().warmed.insert(id.clone());
+        Ok(())
     }
 
     /// Notes that rows of a segment are shown again and again: its columns are worth reading

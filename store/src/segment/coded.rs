@@ -402,8 +402,8 @@ mod tests {
                 }
                 let taken = coded.take(&Rows::All).unwrap().unwrap();
                 prop_assert_eq!(taken.array.len(), batch.rows());
-                let (from, to) = (cut.0.min(cut.1), cut.0.max(cut.1));
-                let range = (from.min(batch.rows()), to.min(batch.rows()));
+                let (low, high) = (cut.0.min(cut.1), cut.0.max(cut.1));
+                let range = (low.min(batch.rows()), high.min(batch.rows()));
                 let mut counts = vec![0; coded.distinct() + 1];
                 coded.count_range(&Rows::All, range, &mut counts);
                 let mut masked = vec![0; coded.distinct() + 1];

@@ -15,6 +15,7 @@ mod coded;
 mod columns;
 mod files;
 mod filter;
+mod hex;
 mod index;
 mod read;
 mod times;
@@ -36,13 +37,13 @@ pub(crate) use filter::Filter;
 pub(crate) use index::{RowIndex, indexed_words};
 pub(crate) use read::Rows;
 pub(crate) use times::Times;
-pub(crate) use write::write_segment;
+pub(crate) use write::{sorted, write_segment};
 
 use crate::StoreError;
 use crate::vault::Vault;
 
 /// Version of the layout described above.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const EVENTS_FILE: &str = "events.parquet";
 const INDEX_DIR: &str = "index";
 const FILTER_FILE: &str = "filters";

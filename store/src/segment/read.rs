@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{
 };
 use watchfire_event::EventBatch;
 
-use super::{EVENTS_FILE, FILTER_FILE, Segment};
+use super::{EVENTS_FILE, FILTER_FILE, Segment, hex};
 use crate::StoreError;
 use crate::vault::VaultFile;
 
@@ -109,7 +109,7 @@ impl Segment {
         let wanted = rows.count(self.rows());
         let mut reader = self.record_batches(keep, rows, wanted.max(1))?;
         let record = match reader.next() {
-            Some(record) => record?,
+            Some(record) => hex::unpacked(record?)?,
             None => RecordBatch::new_empty(reader_schema(&reader)),
         };
         if record.num_rows() != wanted {
@@ -123,7 +123,20 @@ impl Segment {
     }
 
     /// As [`Self::read`], in batches of `batch_rows` rows.
-    pub fn record_batches(
+    pub fn batches<F: Fn(&str) -> bool>(
+        &self,
+        keep: F,
+        rows: &Rows,
+        batch_rows: usize,
+    ) -> Result<impl Iterator<Item = Result<EventBatch, StoreError>> + use<F>, StoreError> {
+        let records = self.record_batches(keep, rows, batch_rows)?;
+        let batch = |record: RecordBatch| -> Result<EventBatch, StoreError> {
+            Ok(EventBatch::from_record_batch(&hex::unpacked(record)?)?)
+        };
+        Ok(records.map(move |record| batch(record?)))
+    }
+
+    fn record_batches(
         &self,
         keep: impl Fn(&str) -> bool,
         rows: &Rows,
