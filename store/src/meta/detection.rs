@@ -79,9 +79,11 @@ impl Meta {
         let queued = queue_messages(&mut tx, &changed, now).await?;
         manifest::set_position(&mut tx, "detect", commit.position).await?;
         if let Some((seq, state)) = &commit.snapshot {
-            let sql = "INSERT INTO detection_snapshot (id, seq, state) VALUES (1, $1, $2) \
-                       ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, \
-                       state = excluded.state";
+            // Not an update, which would write the new state beside the old one.
+            sqlx::query("DELETE FROM detection_snapshot")
+                .execute(&mut *tx)
+                .await?;
+            let sql = "INSERT INTO detection_snapshot (id, seq, state) VALUES (1, $1, $2)";
             sqlx::query(sql)
                 .bind(to_db(*seq))
                 .bind(self.closed(pack(state)?, to_db(*seq))?)
@@ -89,6 +91,12 @@ impl Meta {
                 .await?;
         }
         tx.commit().await?;
+        if commit.snapshot.is_some()
+            && let Err(error) = self.truncate_log().await
+        {
+            // It is large for a while longer.
+            tracing::debug!(%error, "the database's log stays as it is");
+        }
         if queued > 0 {
             metrics::counter!("watchfire_notifications_queued_total").increment(queued);
             self.outbox_wake.notify_one();

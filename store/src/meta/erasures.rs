@@ -263,7 +263,7 @@ impl Meta {
     }
 
     /// Copies the database's write-ahead log into the database and empties it.
-    async fn truncate_log(&self) -> Result<(), MetaError> {
+    pub(super) async fn truncate_log(&self) -> Result<(), MetaError> {
         let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_one(&self.writer)
             .await?;

@@ -65,10 +65,6 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "erasures", include_str!("migrations/0002_erasures.sql")),
 ];
 
-/// Bytes of the write-ahead file that stay after what it holds has moved into the database: a
-/// detection state makes it many times larger for a moment.
-const WAL_KEPT_BYTES: &str = "1048576";
-
 /// What time it is, nanoseconds since the epoch. Tests hand in their own.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -106,7 +102,6 @@ impl Meta {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .pragma("journal_size_limit", WAL_KEPT_BYTES)
             // What is deleted is overwritten: an erasure leaves nothing in free pages.
             .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);

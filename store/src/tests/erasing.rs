@@ -107,8 +107,9 @@ fn assert_no_trace(bed: &Bed, text: &str, stage: &str) {
         assert!(!lines.contains(text), "{stage}: the log at {first}");
     }
     for segment in &shared.view.get().segments {
-        for record in segment.record_batches(|_| true, &Rows::All, 64).unwrap() {
-            for column in record.unwrap().columns() {
+        for batch in segment.batches(|_| true, &Rows::All, 64).unwrap() {
+            let record = batch.unwrap().to_record_batch().unwrap();
+            for column in record.columns() {
                 if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
                     let values = dictionary.values().as_string::<i32>();
                     assert!(
