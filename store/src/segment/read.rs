@@ -109,9 +109,10 @@ impl Segment {
         let wanted = rows.count(self.rows());
         let mut reader = self.record_batches(keep, rows, wanted.max(1))?;
         let record = match reader.next() {
-            Some(record) => hex::unpacked(record?)?,
+            Some(record) => record?,
             None => RecordBatch::new_empty(reader_schema(&reader)),
         };
+        let record = hex::unpacked(record)?;
         if record.num_rows() != wanted {
             return Err(StoreError::Corrupt(format!(
                 "{}: {} of {wanted} rows read",
