@@ -162,7 +162,11 @@ impl Decoder {
             if wire.len() + data.len() > self.limit_bytes {
                 return Err(self.too_large());
             }
-            held.take(data.len())?;
+            if let Err(refusal) = held.take(data.len()) {
+                drop(wire);
+                self.discard(body).await;
+                return Err(refusal);
+            }
             wire.extend_from_slice(&data);
             let elapsed = started.elapsed();
             let least = elapsed.as_secs() * SLOW_BYTES_PER_S;
@@ -170,6 +174,24 @@ impl Decoder {
                 return Err(Refusal::SlowBody);
             }
         }
+    }
+
+    /// Reads a body to its end and keeps nothing of it. Many clients send all of it before they
+    /// listen: were the connection closed under them, they would see a failure of the network
+    /// and not that they should come again.
+    pub async fn discard(&self, mut body: Body) {
+        let all = async {
+            let mut left = self.limit_bytes;
+            while let Some(Ok(frame)) = body.frame().await {
+                let bytes = frame.data_ref().map_or(0, |data| data.len());
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => break,
+                }
+            }
+        };
+        // Whoever is slower than that gets no answer.
+        let _ = timeout(self.timeout, all).await;
     }
 
     fn too_large(&self) -> Refusal {

@@ -138,9 +138,12 @@ impl Ingest {
     /// Asks whether the request may come in, then reads and inflates its body. A body that is
     /// refused is kept as a dead letter.
     pub(crate) async fn read_body(&self, request: HttpRequest) -> Result<Incoming, Refusal> {
-        self.admit()?;
         let received_ns = now_ns();
         let (parts, body) = request.into_parts();
+        if let Err(refusal) = self.admit() {
+            self.shared.decoder.discard(body).await;
+            return Err(refusal);
+        }
         let source = parts
             .extensions
             .get::<SourceName>()

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use support::Fixture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use watchfire_event::CommitError;
 use watchfire_ingest::IngestConfig;
 
 #[tokio::test]
@@ -73,5 +74,34 @@ async fn a_client_that_dies_stores_nothing() {
     whole.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(fixture.log.lines(), ["{\"n\":1}"]);
+    server.abort();
+}
+
+/// A client that sends everything before it reads must get to read that it is refused.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let fixture = Fixture::new();
+    fixture
+        .log
+        .with(|s| s.closed = Some(CommitError::Overloaded("full".into())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = fixture.ingest.router();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(1_000));
+    let body = line.repeat(16_000);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        let head = format!(
+            "POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 2_000];
+        let read = client.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    }
     server.abort();
 }
