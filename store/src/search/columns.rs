@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::segment::{Coded, ColumnInfo, Rows, Segment, Times};
 
 /// Bytes of columns kept; those not used for longest go first.
-const LIMIT_BYTES: usize = 160 << 20;
+const LIMIT_BYTES: usize = 128 << 20;
 /// Bytes of texts kept. Beyond, everything is dropped and begun anew.
 const NAME_BYTES: usize = 48 << 20;
 /// Segments that wait to be read ahead.
@@ -23,10 +23,51 @@ const TIMES: &str = "";
 #[derive(Debug)]
 pub(crate) struct Held {
     pub coded: Coded,
-    /// By code: the numbers of the texts of the value, each once.
-    numbers: Vec<Vec<u32>>,
+    numbers: Numbers,
     /// In which run of the cache the numbers were given.
     run: u64,
+}
+
+/// By code: the numbers of the texts of the value, each once.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    flat: Vec<u32>,
+    /// Where those of each code begin in `flat`, and the end; empty where every code has one.
+    starts: Vec<u32>,
+}
+
+impl Numbers {
+    fn of(numbers: impl Iterator<Item = Vec<u32>>) -> Numbers {
+        let (mut flat, mut starts) = (Vec::new(), vec![0]);
+        let mut single = true;
+        for of_value in numbers {
+            single &= of_value.len() == 1;
+            flat.extend(of_value);
+            starts.push(flat.len() as u32);
+        }
+        if single {
+            starts.clear();
+        }
+        flat.shrink_to_fit();
+        starts.shrink_to_fit();
+        Numbers { flat, starts }
+    }
+
+    /// Those of one code; none for rows without a value.
+    pub fn of_code(&self, code: usize) -> &[u32] {
+        let (from, to) = match self.starts.is_empty() {
+            true => (code, code + 1),
+            false => {
+                let start = |i: usize| self.starts.get(i).map_or(usize::MAX, |s| *s as usize);
+                (start(code), start(code + 1))
+            }
+        };
+        self.flat.get(from..to).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> usize {
+        (self.flat.len() + self.starts.len()) * 4
+    }
 }
 
 #[derive(Debug, Default)]
@@ -188,8 +229,8 @@ impl ColumnCache {
 
     /// The numbers of the texts of a held column, by code; `None` when they are of an earlier
     /// run of the cache.
-    pub fn numbers<'a>(&self, held: &'a Held) -> Option<&'a [Vec<u32>]> {
-        (self.lock().run == held.run).then_some(held.numbers.as_slice())
+    pub fn numbers<'a>(&self, held: &'a Held) -> Option<&'a Numbers> {
+        (self.lock().run == held.run).then_some(&held.numbers)
     }
 
     /// Calls `with` with the number of each of the texts that has one.
@@ -248,7 +289,7 @@ impl ColumnCache {
             }
             numbers
         });
-        let numbers = numbers.collect();
+        let numbers = Numbers::of(numbers);
         let run = inner.run;
         Held {
             coded,
@@ -337,6 +378,6 @@ impl Inner {
 
 impl Held {
     fn bytes(&self) -> usize {
-        self.coded.bytes() + self.numbers.iter().map(|n| 24 + n.len() * 4).sum::<usize>()
+        self.coded.bytes() + self.numbers.bytes()
     }
 }

@@ -3,7 +3,7 @@
 use watchfire_event::{Query, TimeRange};
 
 use super::cache::MatchCache;
-use super::columns::{ColumnCache, Held};
+use super::columns::{ColumnCache, Held, Numbers};
 use super::hidden::Hidden;
 use super::job::Job;
 use super::matching::{Source, matching, sources};
@@ -137,6 +137,13 @@ impl Counts {
             return false;
         };
         let coded = &held.coded;
+        if let Rows::Some(mask) = rows
+            && mask.count_set_bits() < coded.distinct()
+        {
+            mask.set_indices()
+                .for_each(|row| self.add_code(numbers, coded.code(row), 1));
+            return true;
+        }
         let mut by_code = vec![0; coded.distinct() + 1];
         match rows {
             Rows::All => {
@@ -146,14 +153,18 @@ impl Counts {
             rows => coded.count_range(rows, (0, coded.rows()), &mut by_code),
         }
         for (code, n) in by_code.into_iter().enumerate().filter(|(_, n)| *n > 0) {
-            match numbers.get(code).map(Vec::as_slice) {
-                None | Some([]) => self.missing += n,
-                Some(texts) => texts
-                    .iter()
-                    .for_each(|number| add(&mut self.by_number, *number as usize, n)),
-            }
+            self.add_code(numbers, code, n);
         }
         true
+    }
+
+    fn add_code(&mut self, numbers: &Numbers, code: usize, n: u64) {
+        match numbers.of_code(code) {
+            [] => self.missing += n,
+            texts => texts
+                .iter()
+                .for_each(|number| add(&mut self.by_number, *number as usize, n)),
+        }
     }
 
     fn merge(&mut self, part: Counts) {

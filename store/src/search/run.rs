@@ -14,10 +14,12 @@ use crate::memtable::View;
 use crate::segment::Rows;
 
 /// After this long the rest is only looked at when it can change the page; `total` is then a
-/// lower bound.
-const COUNT_TIME: Duration = Duration::from_millis(300);
-/// Sources matched between two looks at the clock.
+/// lower bound. What was counted is remembered: asked again, the query counts on from there.
+const COUNT_TIME: Duration = Duration::from_millis(100);
+/// Sources matched between two looks at the clock, while the page is not full.
 const WAVE: usize = 8;
+/// Sources matched at a time to begin with, and once only the total is left to count.
+const SMALL_WAVE: usize = 2;
 
 /// A row that may be on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +48,20 @@ pub(crate) fn search(
     let mut sources = sources(view, &request.range);
     sources.sort_by_key(|s| page.distance(s));
     let mut exact = true;
-    for (wave, some) in sources.chunks(WAVE).enumerate() {
-        if job.elapsed() > COUNT_TIME
-            && some
-                .iter()
-                .all(|s| !can_change(s, page.worst(), request.order))
-        {
+    let mut done = 0;
+    while done < sources.len() {
+        let worst = page.worst();
+        let wave = match done == 0 || worst.is_some() {
+            true => SMALL_WAVE,
+            false => WAVE,
+        };
+        let rest = sources.get(done..).unwrap_or_default();
+        let some = rest.get(..wave).unwrap_or(rest);
+        let matters = |s: &Source| can_change(s, worst, request.order);
+        if job.elapsed() > COUNT_TIME && !some.iter().any(matters) {
             exact = false;
             break;
         }
-        let worst = page.worst();
         let found = job.on_threads(some, |source| {
             let rows = matching(source, &request.query, &request.range, &view.hidden, cache)?;
             let first = match can_change(source, worst, request.order) {
@@ -65,10 +71,10 @@ pub(crate) fn search(
             Ok((rows.count(source.rows()), first))
         })?;
         for (i, (count, first)) in found.into_iter().enumerate() {
-            let source = wave * WAVE + i;
             page.searched += some.get(i).map_or(0, Source::rows) as u64;
-            page.add(source, count, first);
+            page.add(done + i, count, first);
         }
+        done += some.len();
     }
     let more = page.candidates.len() > request.limit;
     page.candidates.truncate(request.limit);
