@@ -15,7 +15,7 @@ use crate::segment::Rows;
 
 /// After this long the rest is only looked at when it can change the page; `total` is then a
 /// lower bound. What was counted is remembered: asked again, the query counts on from there.
-const COUNT_TIME: Duration = Duration::from_millis(100);
+const COUNT_TIME: Duration = Duration::from_secs(1);
 /// Sources matched between two looks at the clock, while the page is not full.
 const WAVE: usize = 8;
 /// Sources matched at a time to begin with, and once only the total is left to count.
@@ -59,7 +59,10 @@ pub(crate) fn search(
         let some = rest.get(..wave).unwrap_or(rest);
         let matters = |s: &Source| can_change(s, worst, request.order);
         if job.elapsed() > COUNT_TIME && !some.iter().any(matters) {
-            exact = false;
+            exact = view.hidden.is_empty() && rest.iter().all(|s| is_free(s, request));
+            if exact {
+                page.total += rest.iter().map(|s| s.rows() as u64).sum::<u64>();
+            }
             break;
         }
         let found = job.on_threads(some, |source| {
@@ -135,6 +138,13 @@ impl<'a> Page<'a> {
         self.candidates.sort_by(|a, b| compare(order, &a.at, &b.at));
         self.candidates.truncate(self.request.limit + 1);
     }
+}
+
+/// Does every row of the source match, by the form of the request alone?
+fn is_free(source: &Source, request: &SearchRequest) -> bool {
+    let (first, last) = source.times();
+    let range = &request.range;
+    request.query.is_all() && range.contains(first) && range.contains(last)
 }
 
 /// Can a row of the source come before the last candidate of a full page?
