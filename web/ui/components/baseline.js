@@ -89,7 +89,8 @@ export function Baseline({ alert }) {
   const band = data && comparable(known, data.width) ? known : null;
   const own = data ? ofAlert(points, alert, data.width) : [];
   const peak = highest(own);
-  const per = data ? ` per ${span(data.width)}` : '';
+  // A single event makes a bucket of no width to speak of.
+  const per = data?.width >= 1 ? ` per ${span(data.width)}` : '';
   const title = `Events that its query finds${per}${band ? ', against what is usual' : ''}`;
   const most = peak ? `: ${count(peak[1])} at ${hourMinute(peak[0])}` : '';
   const interval = band ? `; usual is ${number(band.low)} to ${number(band.high)}` : '';
