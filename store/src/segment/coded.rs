@@ -46,9 +46,10 @@ pub(crate) struct Coded {
 }
 
 impl Coded {
-    /// Can a column of so many rows with about so many distinct values have codes?
+    /// Can a column of so many rows with about so many distinct values have codes? Not one whose
+    /// values hardly repeat, such as times: their texts would push out all others.
     pub fn is_worthwhile(rows: u64, distinct: u64) -> bool {
-        distinct < MAX_CODES as u64 && (distinct < 1_024 || distinct * 2 <= rows)
+        distinct < MAX_CODES as u64 && (distinct < 1_024 || distinct * 4 <= rows)
     }
 
     /// The column as codes; `None` when it has too many distinct values.
