@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::buffer::BooleanBuffer;
 use tokio::sync::oneshot;
 use watchfire_event::{
     BatchBuilder, BatchLimits, DeadLetter, EventBatch, Key, Kind, Origin, Record, RowMeta,
@@ -277,7 +276,16 @@ impl OpenBatch {
         }
         let records = std::mem::take(&mut self.records);
         self.renumber(records, keys);
-        batch.filter(&BooleanBuffer::from(kept))
+        if kept.iter().all(|k| *k) {
+            return batch;
+        }
+        // Columns that only the dropped rows had, or that they pushed over a limit, must not be
+        // in what is stored: it is what a replay of the records gives.
+        let mut builder = BatchBuilder::new(self.limits);
+        self.records
+            .iter()
+            .for_each(|record| push_record(&mut builder, record));
+        builder.finish()
     }
 
     fn keep_lines(

@@ -70,6 +70,19 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// Repeats of an event that share a request with other events.
+fn repeats() -> impl Strategy<Value = Vec<u8>> {
+    let line = [
+        "{\"event\":{\"id\":\"1\"}}",
+        "{\"event\":{\"id\":\"1\"},\"only\":\"here\"}",
+        "{\"event\":{\"id\":2}}",
+        "{\"a\":1}",
+        "{\"a\":\"text\"}",
+    ];
+    proptest::collection::vec(proptest::sample::select(line.to_vec()), 1..6)
+        .prop_map(|lines| lines.join("\n").into_bytes())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -127,7 +140,9 @@ proptest! {
 
     /// What is read back from the log is what was taken: same rows, columns, times and flags.
     #[test]
-    fn a_replay_gives_the_same_columns(bodies in proptest::collection::vec(body(), 1..4)) {
+    fn a_replay_gives_the_same_columns(
+        bodies in proptest::collection::vec(prop_oneof![body(), repeats()], 1..4),
+    ) {
         run(async {
             let fixture = Fixture::new();
             for body in bodies {
