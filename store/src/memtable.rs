@@ -78,8 +78,12 @@ impl MemoryBatch {
 
     /// The values of a field as codes, where one column alone holds them and it has few enough.
     pub fn held(&self, field: &str, cache: &ColumnCache) -> Result<Option<Arc<Held>>, StoreError> {
+        let run = cache.run();
         if let Some(held) = self.warm().held.get(field) {
-            return Ok(held.clone());
+            // Numbers of an earlier run are of no use any more.
+            if held.as_ref().is_none_or(|h| h.numbers(run).is_some()) {
+                return Ok(held.clone());
+            }
         }
         let mut named = self.batch.named(field);
         let held = match (named.next(), named.next()) {

@@ -130,26 +130,31 @@ impl ColumnCache {
             Some(column) => Coded::of(column)?,
             None => None,
         };
+        Ok(self.keep(segment, info, coded))
+    }
+
+    /// Keeps what a column of a segment was found to be.
+    fn keep(
+        &self,
+        segment: &Segment,
+        info: &ColumnInfo,
+        coded: Option<Coded>,
+    ) -> Option<Arc<Held>> {
         let held = coded.map(|coded| Arc::new(self.hold(coded, &info.name)));
         let (kept, bytes) = match &held {
             Some(held) => (Kept::Column(held.clone()), held.bytes()),
             None => (Kept::NotCoded, 0),
         };
         self.put(&segment.info.id, &info.stored, kept, bytes);
-        Ok(held)
+        held
     }
 
     /// Keeps the columns of a segment whose rows are at hand, in the order of the segment.
     pub fn adopt(&self, segment: &Segment, batch: &EventBatch) -> Result<(), StoreError> {
         let id = &segment.info.id;
         for (column, info) in batch.columns().iter().zip(&segment.info.columns) {
-            if !Coded::is_worthwhile(info.rows, info.distinct) {
-                continue;
-            }
-            if let Some(coded) = Coded::of(column)? {
-                let held = self.hold(coded, &info.name);
-                let bytes = held.bytes();
-                self.put(id, &info.stored, Kept::Column(Arc::new(held)), bytes);
+            if Coded::is_worthwhile(info.rows, info.distinct) {
+                self.keep(segment, info, Coded::of(column)?);
             }
         }
         let times = Times::of(batch);
@@ -227,32 +232,36 @@ impl ColumnCache {
         Ok(times)
     }
 
-    /// The numbers of the texts of a held column, by code; `None` when they are of an earlier
-    /// run of the cache.
-    pub fn numbers<'a>(&self, held: &'a Held) -> Option<&'a Numbers> {
-        (self.lock().run == held.run).then_some(&held.numbers)
-    }
-
-    /// Calls `with` with the number of each of the texts that has one.
+    /// Calls `with` with the number of each of the texts that has one. False when `run` is over:
+    /// numbers of that run then mean nothing.
     pub fn known<'a>(
         &self,
-        field: &str,
+        (run, field): (u64, &str),
         texts: impl Iterator<Item = &'a str>,
         mut with: impl FnMut(usize, Option<u32>),
-    ) {
+    ) -> bool {
         let inner = self.lock();
+        if inner.run != run {
+            return false;
+        }
         let names = inner.fields.get(field);
         for (i, text) in texts.enumerate() {
             with(i, names.and_then(|n| n.numbers.get(text).copied()));
         }
+        true
     }
 
-    /// The texts of some numbers of a field.
-    pub fn texts(&self, field: &str, numbers: &[u32]) -> Vec<Option<Arc<str>>> {
+    /// The texts of some numbers of a field; `None` when `run`, in which the numbers were given,
+    /// is over.
+    pub fn texts(
+        &self,
+        (run, field): (u64, &str),
+        numbers: &[u32],
+    ) -> Option<Vec<Option<Arc<str>>>> {
         let inner = self.lock();
         let names = inner.fields.get(field);
         let text = |n: &u32| names.and_then(|names| names.texts.get(*n as usize).cloned());
-        numbers.iter().map(text).collect()
+        (inner.run == run).then(|| numbers.iter().map(text).collect())
     }
 
     /// In which run of the cache we are: numbers of one run belong together.
@@ -317,16 +326,17 @@ impl ColumnCache {
         inner.bytes += bytes;
         inner.bytes -= before.map_or(0, |e| e.bytes);
         if inner.name_bytes > NAME_BYTES {
-            let (clock, run) = (inner.clock, inner.run + 1);
-            *inner = Inner {
-                clock,
-                run,
-                ..Inner::default()
-            };
+            inner.begin_anew();
         } else if inner.bytes > LIMIT_BYTES {
             inner.evict();
         }
         metrics::gauge!("watchfire_store_column_cache_bytes").set(inner.bytes as f64);
+    }
+
+    /// What happens when the texts outgrow their limit.
+    #[cfg(test)]
+    pub fn begin_anew(&self) {
+        self.lock().begin_anew();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -335,6 +345,15 @@ impl ColumnCache {
 }
 
 impl Inner {
+    /// Drops everything: a new run begins.
+    fn begin_anew(&mut self) {
+        *self = Inner {
+            clock: self.clock,
+            run: self.run + 1,
+            ..Inner::default()
+        };
+    }
+
     fn number(&mut self, field: &str, text: String) -> u32 {
         if !self.fields.contains_key(field) {
             self.fields.insert(field.to_owned(), Names::default());
@@ -377,6 +396,11 @@ impl Inner {
 }
 
 impl Held {
+    /// The codes and the numbers of their texts, if these were given in that run of the cache.
+    pub fn numbers(&self, run: u64) -> Option<(&Coded, &Numbers)> {
+        (self.run == run).then_some((&self.coded, &self.numbers))
+    }
+
     fn bytes(&self) -> usize {
         self.coded.bytes() + self.numbers.bytes()
     }

@@ -3,7 +3,7 @@
 use watchfire_event::{Query, TimeRange};
 
 use super::cache::MatchCache;
-use super::columns::{ColumnCache, Held, Numbers};
+use super::columns::{ColumnCache, Numbers};
 use super::hidden::Hidden;
 use super::job::Job;
 use super::matching::{Source, matching, sources};
@@ -11,14 +11,21 @@ use super::values::{Names, for_each_value};
 use super::{Facet, MAX_FACET_FIELDS, MAX_FACET_VALUES};
 use crate::StoreError;
 use crate::memtable::View;
-use crate::segment::{Rows, is_named};
+use crate::segment::{Coded, Rows, is_named};
 
 /// A field asked of fewer than one in so many rows is not worth reading in full.
 const FEW: usize = 64;
 
+/// The run of the cache in which numbers were given, and the cache; `None` where no numbers are
+/// used.
+type Run<'a> = Option<(u64, &'a ColumnCache)>;
+
+/// Texts with how often each was seen.
+type Top = Vec<(String, u64)>;
+
 /// Counts of one field.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+struct Counts {
     /// By number of the text in the cache.
     by_number: Vec<u64>,
     /// Texts of sources that have no codes.
@@ -45,36 +52,46 @@ pub(crate) fn facets(
         )));
     }
     let sources = sources(view, range);
-    let counted = count(&sources, (query, range, &view.hidden), fields, job, cache)?;
-    let facets = fields.iter().zip(counted);
-    Ok(facets
-        .map(|(field, counts)| counts.facet(field, top, &cache.columns))
-        .collect())
+    most_frequent(
+        &sources,
+        (query, range, &view.hidden),
+        (fields, top),
+        job,
+        cache,
+    )
 }
 
-/// Counts the values of each field over all sources.
-pub(super) fn count(
+/// The `top` most frequent values of each field over all sources.
+pub(super) fn most_frequent(
     sources: &[Source],
-    (query, range, hidden): (&Query, &TimeRange, &[Hidden]),
-    fields: &[String],
+    asked: (&Query, &TimeRange, &[Hidden]),
+    (fields, top): (&[String], usize),
     job: &Job,
     cache: &MatchCache,
-) -> Result<Vec<Counts>, StoreError> {
-    let run = cache.columns.run();
-    let counted = count_once(sources, (query, range, hidden), fields, job, (cache, true))?;
-    if cache.columns.run() == run {
-        return Ok(counted);
+) -> Result<Vec<Facet>, StoreError> {
+    let columns = &cache.columns;
+    let run = columns.run();
+    let of = |counted: Vec<Counts>, run: Run<'_>| -> Option<Vec<Facet>> {
+        let counted = fields.iter().zip(counted);
+        let facet = |(field, counts): (&String, Counts)| counts.facet((field.as_str(), top), run);
+        counted.map(facet).collect()
+    };
+    let counted = count(sources, asked, fields, job, (cache, Some(run)))?;
+    if let Some(facets) = of(counted, Some((run, columns))) {
+        return Ok(facets);
     }
     // The texts no longer have the numbers that were counted.
-    count_once(sources, (query, range, hidden), fields, job, (cache, false))
+    let counted = count(sources, asked, fields, job, (cache, None))?;
+    of(counted, None).ok_or_else(|| StoreError::Internal("counts without texts".into()))
 }
 
-fn count_once(
+/// Counts the values of each field over all sources; by number, where they have one in `run`.
+fn count(
     sources: &[Source],
     (query, range, hidden): (&Query, &TimeRange, &[Hidden]),
     fields: &[String],
     job: &Job,
-    (cache, numbered): (&MatchCache, bool),
+    (cache, run): (&MatchCache, Option<u64>),
 ) -> Result<Vec<Counts>, StoreError> {
     let none = || -> Vec<Counts> { fields.iter().map(|_| Counts::default()).collect() };
     let counted = job.on_threads(sources, |source| {
@@ -86,13 +103,13 @@ fn count_once(
         let few = rows.count(source.rows()) * FEW < source.rows();
         let mut rest: Vec<(String, &mut Counts)> = Vec::new();
         for (field, counts) in fields.iter().zip(&mut all) {
-            let held = match numbered {
-                true => source.held(field, few, &cache.columns)?,
-                false => None,
+            let held = match run {
+                Some(_) => source.held(field, few, &cache.columns)?,
+                None => None,
             };
-            let added = held.is_some_and(|held| counts.add_held(&held, &rows, &cache.columns));
-            if !added {
-                rest.push((field.clone(), counts));
+            match held.as_ref().and_then(|held| held.numbers(run?)) {
+                Some((coded, numbers)) => counts.add_held(coded, numbers, &rows),
+                None => rest.push((field.clone(), counts)),
             }
         }
         if !rest.is_empty() {
@@ -131,18 +148,14 @@ fn add(counts: &mut Vec<u64>, place: usize, n: u64) {
 }
 
 impl Counts {
-    /// Adds the values of the chosen rows. False when their numbers are out of date.
-    fn add_held(&mut self, held: &Held, rows: &Rows, cache: &ColumnCache) -> bool {
-        let Some(numbers) = cache.numbers(held) else {
-            return false;
-        };
-        let coded = &held.coded;
+    /// Adds the values of the chosen rows.
+    fn add_held(&mut self, coded: &Coded, numbers: &Numbers, rows: &Rows) {
         if let Rows::Some(mask) = rows
             && mask.count_set_bits() < coded.distinct()
         {
             mask.set_indices()
                 .for_each(|row| self.add_code(numbers, coded.code(row), 1));
-            return true;
+            return;
         }
         let mut by_code = vec![0; coded.distinct() + 1];
         match rows {
@@ -155,7 +168,6 @@ impl Counts {
         for (code, n) in by_code.into_iter().enumerate().filter(|(_, n)| *n > 0) {
             self.add_code(numbers, code, n);
         }
-        true
     }
 
     fn add_code(&mut self, numbers: &Numbers, code: usize, n: u64) {
@@ -191,17 +203,13 @@ impl Counts {
     }
 
     /// The `top` most frequent texts, greatest first, then by text; and how many there are.
-    pub(super) fn top(
-        mut self,
-        field: &str,
-        top: usize,
-        cache: &ColumnCache,
-    ) -> (Vec<(String, u64)>, usize) {
+    /// `None` when the run in which they were counted is over.
+    fn top(mut self, (field, top): (&str, usize), run: Run<'_>) -> Option<(Top, usize)> {
         let counts = std::mem::take(&mut self.counts);
         let texts = std::mem::take(&mut self.names).into_texts();
         let mut values = Vec::new();
         let by_number = &mut self.by_number;
-        cache.known(field, texts.iter().map(|(t, _)| t.as_str()), |i, known| {
+        let mut take = |i: usize, known: Option<u32>| {
             let Some((text, number)) = texts.get(i) else {
                 return;
             };
@@ -210,7 +218,16 @@ impl Counts {
                 Some(number) => add(by_number, number as usize, n),
                 None => values.push((text.clone(), n)),
             }
-        });
+        };
+        match run {
+            None => (0..texts.len()).for_each(|i| take(i, None)),
+            Some((run, cache)) => {
+                let texts = texts.iter().map(|(text, _)| text.as_str());
+                if !cache.known((run, field), texts, take) {
+                    return None;
+                }
+            }
+        }
         let mut numbers: Vec<(u64, u32)> = Vec::new();
         for (number, n) in self.by_number.iter().enumerate().filter(|(_, n)| **n > 0) {
             numbers.push((*n, number as u32));
@@ -222,24 +239,104 @@ impl Counts {
             let least = last.0;
             numbers.retain(|(n, _)| *n >= least);
         }
-        let wanted: Vec<u32> = numbers.iter().map(|(_, number)| *number).collect();
-        for ((n, _), text) in numbers.iter().zip(cache.texts(field, &wanted)) {
-            values.extend(text.map(|text| (text.to_string(), *n)));
+        if let Some((run, cache)) = run {
+            let wanted: Vec<u32> = numbers.iter().map(|(_, number)| *number).collect();
+            let texts = cache.texts((run, field), &wanted)?;
+            for ((n, _), text) in numbers.iter().zip(texts) {
+                values.extend(text.map(|text| (text.to_string(), *n)));
+            }
         }
         values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         values.truncate(top);
-        (values, distinct)
+        Some((values, distinct))
     }
 
-    fn facet(self, field: &str, top: usize, cache: &ColumnCache) -> Facet {
+    fn facet(self, (field, top): (&str, usize), run: Run<'_>) -> Option<Facet> {
         let (missing, distinct_is_exact) = (self.missing, !self.names.overflowed);
-        let (values, distinct) = self.top(field, top, cache);
-        Facet {
+        let (values, distinct) = self.top((field, top), run)?;
+        Some(Facet {
             field: field.to_owned(),
             distinct: distinct as u64,
             distinct_is_exact,
             values,
             missing,
-        }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::memtable::MemoryBatch;
+    use crate::tests::bed::{build, record};
+
+    /// Two batches in memory with the values of `v`.
+    fn memory(values: [&[&str]; 2]) -> Vec<Source> {
+        let source = |values: &[&str]| {
+            let events: Vec<_> = values.iter().map(|v| json!({ "v": v })).collect();
+            let batch = build(&[record(&events, 0, Vec::new())]);
+            Source::Memory(Arc::new(MemoryBatch::new(batch)))
+        };
+        values.iter().map(|v| source(v)).collect()
+    }
+
+    fn ask(sources: &[Source], cache: &MatchCache) -> Vec<(String, u64)> {
+        let query = Query::parse("*").unwrap();
+        let asked: (&Query, &TimeRange, &[Hidden]) = (&query, &TimeRange::ALL, &[]);
+        let (job, _guard) = Job::new(Duration::from_secs(60));
+        let fields = ["v".to_owned()];
+        let mut facets = most_frequent(sources, asked, (&fields, 10), &job, cache).unwrap();
+        facets.remove(0).values
+    }
+
+    #[test]
+    fn numbers_of_a_run_that_is_over_name_nothing() {
+        let (sources, cache) = (memory([&["a", "b", "b"], &["c"]]), MatchCache::default());
+        let query = Query::parse("*").unwrap();
+        let (job, _guard) = Job::new(Duration::from_secs(60));
+        let fields = ["v".to_owned()];
+        let run = cache.columns.run();
+        let counts = || {
+            let asked: (&Query, &TimeRange, &[Hidden]) = (&query, &TimeRange::ALL, &[]);
+            let counted = count(&sources, asked, &fields, &job, (&cache, Some(run)));
+            counted.unwrap().remove(0)
+        };
+        let (early, late) = (counts(), counts());
+        assert!(
+            early
+                .facet(("v", 10), Some((run, &cache.columns)))
+                .is_some()
+        );
+        cache.columns.begin_anew();
+        ask(&memory([&["x"], &["y", "z"]]), &cache);
+        assert!(late.facet(("v", 10), Some((run, &cache.columns))).is_none());
+        let expected = [("b", 2), ("a", 1), ("c", 1)].map(|(t, n)| (t.to_owned(), n));
+        assert_eq!(ask(&sources, &cache), expected);
+    }
+
+    #[test]
+    fn counts_are_right_while_texts_are_dropped() {
+        let sources = memory([&["a", "b", "b", "b"], &["c", "c", "a", "a", "a"]]);
+        let others = memory([&["z", "y"], &["x"]]);
+        let (cache, stop) = (MatchCache::default(), AtomicBool::new(false));
+        let expected = [("a", 4), ("b", 3), ("c", 2)].map(|(t, n)| (t.to_owned(), n));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    cache.columns.begin_anew();
+                    ask(&others, &cache);
+                }
+            });
+            let right = (0..2_000).all(|_| ask(&sources, &cache) == expected);
+            stop.store(true, Ordering::Relaxed);
+            assert!(right);
+        });
     }
 }

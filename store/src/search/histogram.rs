@@ -103,13 +103,12 @@ pub(crate) fn histogram(
         None => None,
         Some(field) => {
             let fields = [field.to_owned()];
-            let mut counted =
-                facets::count(&sources, (query, range, &view.hidden), &fields, job, cache)?;
-            let top = counted.pop();
-            let top = top.map(|c| c.top(field, SPLIT_VALUES, &cache.columns).0);
+            let asked = (query, range, &*view.hidden);
+            let most = facets::most_frequent(&sources, asked, (&fields, SPLIT_VALUES), job, cache)?;
+            let values = most.into_iter().flat_map(|facet| facet.values);
             Some(Split {
                 field: field.to_owned(),
-                values: top.into_iter().flatten().map(|(text, _)| text).collect(),
+                values: values.map(|(text, _)| text).collect(),
             })
         }
     };

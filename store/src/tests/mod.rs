@@ -3,7 +3,7 @@
 
 mod answers;
 mod backups;
-mod bed;
+pub(crate) mod bed;
 mod encrypted;
 mod erasing;
 mod hiding;
