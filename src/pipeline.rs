@@ -71,10 +71,13 @@ impl Server {
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let mut ingest_config = IngestConfig::default();
         ingest_config.limits.keep_raw_all = config.keep_raw_all;
+        // Rules are read while the log is replayed: both take a second or more.
+        let folders = config.rules.clone();
+        let rules = tokio::task::spawn_blocking(move || Rules::load(&folders));
         let store = open_store(config, &ingest_config).await?;
+        let rules = rules.await.context("cannot load the rules")?;
         let (stop, stopping) = watch::channel(false);
 
-        let rules = Rules::load(&config.rules);
         let watch = match config.rules.is_empty() {
             true => None,
             false => Some(rules.watch()?),

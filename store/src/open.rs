@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -229,7 +229,6 @@ fn tell_recovery(recovered: &Recovered, position: u64) -> u64 {
     lost
 }
 
-#[derive(Default)]
 struct Replayed {
     batches: Vec<EventBatch>,
     /// Key, with the last sequence number of its record and its time of receipt.
@@ -248,35 +247,78 @@ impl Replayed {
     }
 }
 
-/// Rebuilds every row after `position`.
-fn replay(log: &Log, position: u64, rebuild: &Rebuild) -> Result<Replayed, StoreError> {
-    let mut replayed = Replayed::default();
-    let mut after = position;
-    loop {
-        let records = log.read_from(after, REPLAY_ROWS)?;
-        let Some((first, last_record)) = records.last() else {
-            break;
+/// Reads the log piece by piece, for several threads that rebuild what they are given.
+struct Reader<'a> {
+    log: &'a Log,
+    after: u64,
+    /// Number of the next piece.
+    piece: usize,
+    keys: Vec<(u64, Key, i64)>,
+}
+
+/// Records with their first sequence numbers, as read from the log.
+type Logged = Vec<(u64, Record)>;
+
+impl Reader<'_> {
+    /// The next piece with its number; `None` at the end of the log.
+    fn next(&mut self) -> Result<Option<(usize, Logged)>, StoreError> {
+        let records = self.log.read_from(self.after, REPLAY_ROWS)?;
+        let Some((first, record)) = records.last() else {
+            return Ok(None);
         };
-        after = first + u64::from(last_record.rows) - 1;
+        self.after = first + u64::from(record.rows) - 1;
         for (first, record) in &records {
             let last = first + u64::from(record.rows) - 1;
-            let keys = record
-                .keys
-                .iter()
-                .map(|key| (last, *key, record.received_ns));
-            replayed.keys.extend(keys);
+            let keys = record.keys.iter();
+            self.keys
+                .extend(keys.map(|key| (last, *key, record.received_ns)));
         }
-        replayed
-            .batches
-            .extend(rebuild_rows(records, position, rebuild)?);
+        self.piece += 1;
+        Ok(Some((self.piece, records)))
     }
-    Ok(replayed)
+}
+
+/// Rebuilds every row after `position`, with all processors: nobody is served before.
+fn replay(log: &Log, position: u64, rebuild: &Rebuild) -> Result<Replayed, StoreError> {
+    let reader = Mutex::new(Reader {
+        log,
+        after: position,
+        piece: 0,
+        keys: Vec::new(),
+    });
+    let next = || reader.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<Vec<(usize, Vec<EventBatch>)>, StoreError> {
+        let mut rebuilt = Vec::new();
+        while let Some((piece, records)) = next()? {
+            rebuilt.push((piece, rebuild_rows(records, position, rebuild)?));
+        }
+        Ok(rebuilt)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut pieces = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut pieces = Vec::new();
+        for worker in workers {
+            let panicked = |_| StoreError::Internal("rebuilding logged events panicked".into());
+            pieces.extend(worker.join().map_err(panicked)??);
+        }
+        Ok::<_, StoreError>(pieces)
+    })?;
+    pieces.sort_unstable_by_key(|(piece, _)| *piece);
+    let reader = reader.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Replayed {
+        batches: pieces
+            .into_iter()
+            .flat_map(|(_, batches)| batches)
+            .collect(),
+        keys: reader.keys,
+    })
 }
 
 /// The rows after `after` of records as read from the log: one batch a run of records without
 /// a gap between them.
 pub(crate) fn rebuild_rows(
-    records: Vec<(u64, Record)>,
+    records: Logged,
     after: u64,
     rebuild: &Rebuild,
 ) -> Result<Vec<EventBatch>, StoreError> {
