@@ -6,6 +6,7 @@
 //! none is stored twice.
 
 use std::collections::HashMap;
+use std::io::{self, BufWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use watchfire_detect::{AlertChange, Engine, EngineConfig};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_store::Store;
-use watchfire_store::meta::DetectionCommit;
+use watchfire_store::meta::{DetectionCommit, PackedState, StateWriter};
 use watchfire_web::RuleCatalog;
 
 /// Rows read at a time.
@@ -32,6 +33,9 @@ const SNAPSHOT_EVENTS: u64 = 250_000;
 const SNAPSHOT_EVENTS_IDLE: u64 = 20_000;
 /// Pause before a failed read or commit is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The engine's state and the sequence number it was taken after.
+type Snapshot = Option<(u64, PackedState)>;
 
 /// What is told about detection.
 #[derive(Debug, Default)]
@@ -245,9 +249,13 @@ impl Worker {
 
     /// Saves the engine's state. False when it cannot be stored.
     fn snapshot(&mut self) -> bool {
-        let snapshot = self.engine.save();
-        metrics::gauge!("watchfire_detect_state_bytes").set(snapshot.len() as f64);
-        let stored = self.commit(&[], self.position, Some((self.position, snapshot)));
+        let stored = match self.packed_state() {
+            Ok(state) => self.commit(&[], self.position, Some((self.position, state))),
+            Err(error) => {
+                tracing::error!(%error, "the state of detection cannot be packed");
+                false
+            }
+        };
         if stored {
             self.snapshot = self.position;
             self.store.set_detect_position(self.position);
@@ -256,7 +264,15 @@ impl Worker {
         stored
     }
 
-    fn commit(&self, alerts: &[Alert], position: u64, snapshot: Option<(u64, Vec<u8>)>) -> bool {
+    fn packed_state(&self) -> io::Result<PackedState> {
+        let mut writer = BufWriter::new(StateWriter::new()?);
+        self.engine.save(&mut writer)?;
+        let state = writer.into_inner()?.finish()?;
+        metrics::gauge!("watchfire_detect_state_bytes").set(state.bytes() as f64);
+        Ok(state)
+    }
+
+    fn commit(&self, alerts: &[Alert], position: u64, snapshot: Snapshot) -> bool {
         let commit = DetectionCommit {
             alerts,
             position,

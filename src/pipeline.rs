@@ -106,7 +106,7 @@ impl Server {
                 .context("WATCHFIRE_ADMIN_TOKEN")?;
         }
         let progress = detection.as_ref().map(Detection::progress);
-        let hooks = hooks(&rules, policy, metrics, progress);
+        let hooks = hooks(store.clone(), &rules, policy, metrics, progress);
         let web_config = Arc::new(WebConfig {
             backup_dir: config.backup_dir.clone(),
             ..WebConfig::default()
@@ -225,6 +225,7 @@ async fn open_store(config: &Config, ingest: &IngestConfig) -> Result<Store> {
 }
 
 fn hooks(
+    store: Store,
     rules: &Rules,
     policy: Arc<TargetPolicy>,
     metrics: PrometheusHandle,
@@ -235,6 +236,7 @@ fn hooks(
         check_target: Box::new(move |url| policy.check_url(url)),
         render_metrics: Box::new(move || {
             metrics::gauge!("watchfire_resident_bytes").set(crate::telemetry::rss_bytes() as f64);
+            store.set_gauges();
             metrics.run_upkeep();
             metrics.render()
         }),

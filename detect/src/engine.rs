@@ -1,9 +1,10 @@
 //! The engine: rules and detectors over batches, state in one place.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use watchfire_event::{EventBatch, Query};
 
@@ -67,12 +68,12 @@ pub struct Engine {
     stats: EngineStats,
 }
 
-/// A snapshot; borrowed parts are written, owned ones read.
-#[derive(Serialize, Deserialize)]
-struct Snapshot<B> {
+/// A snapshot as it is read.
+#[derive(Deserialize)]
+struct Snapshot {
     sigma: SigmaState,
     detectors: HashMap<String, Value>,
-    book: B,
+    book: AlertBook,
 }
 
 impl std::fmt::Debug for Engine {
@@ -174,22 +175,37 @@ impl Engine {
         self.rules = rules;
     }
 
-    /// Everything learned, as bytes.
-    pub fn save(&self) -> Vec<u8> {
-        let (sigma, detectors) = (self.sigma.save(), self.detector_states());
-        state::encode(&Snapshot {
-            sigma,
-            detectors,
-            book: &self.book,
-        })
+    /// Writes everything learned. Each part is asked for its state when its turn comes, so that
+    /// all of it is never in memory twice.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn save(&self, mut out: impl Write) -> io::Result<()> {
+        let out: &mut dyn Write = &mut out;
+        state::begin(out)?;
+        out.write_all(b"{\"sigma\":")?;
+        serde_json::to_writer(&mut *out, &self.sigma.saving())?;
+        out.write_all(b",\"detectors\":{")?;
+        for (i, (id, detector)) in self.detectors.iter().enumerate() {
+            if i > 0 {
+                out.write_all(b",")?;
+            }
+            serde_json::to_writer(&mut *out, id)?;
+            out.write_all(b":")?;
+            detector.save(out)?;
+        }
+        out.write_all(b"},\"book\":")?;
+        serde_json::to_writer(&mut *out, &self.book)?;
+        out.write_all(b"}")?;
+        state::end(out)
     }
 
-    /// Goes on from what [`Engine::save`] gave.
+    /// Goes on from what [`Engine::save`] wrote.
     ///
     /// # Errors
     /// [`StateError`]; the engine is then unchanged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let mut snapshot: Snapshot<AlertBook> = state::decode(bytes)?;
+        let mut snapshot: Snapshot = state::decode(bytes)?;
         let mut detectors = detectors(&self.rules);
         for (id, detector) in &mut detectors {
             if let Some(state) = snapshot.detectors.remove(id) {
@@ -214,9 +230,14 @@ impl Engine {
     }
 
     fn detector_states(&self) -> HashMap<String, Value> {
-        self.detectors
-            .iter()
-            .map(|(id, detector)| (id.clone(), detector.save()))
+        let state = |detector: &dyn Detector| {
+            let mut bytes = Vec::new();
+            detector.save(&mut bytes).ok()?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let named = self.detectors.iter();
+        named
+            .filter_map(|(id, detector)| Some((id.clone(), state(detector.as_ref())?)))
             .collect()
     }
 

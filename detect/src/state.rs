@@ -1,7 +1,9 @@
 //! The snapshot of everything an engine has learned, as bytes with a version.
 
+use std::io::{self, Write};
+
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Raised when the meaning of a snapshot changes; older snapshots are then refused.
@@ -22,19 +24,20 @@ pub enum StateError {
 }
 
 /// What a snapshot looks like from outside.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope<T> {
     version: u32,
     body: T,
 }
 
-/// Writes `body` as a snapshot.
-pub(crate) fn encode<T: Serialize>(body: &T) -> Vec<u8> {
-    serde_json::to_vec(&Envelope {
-        version: VERSION,
-        body,
-    })
-    .unwrap_or_default()
+/// Begins a snapshot; its body is to follow, and then [`end`].
+pub(crate) fn begin(out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{{\"version\":{VERSION},\"body\":")
+}
+
+/// Ends what [`begin`] began.
+pub(crate) fn end(out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b"}")
 }
 
 /// Every text in a value: names and strings.

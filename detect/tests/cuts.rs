@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{batch_from, files};
+use support::{batch_from, files, saved};
 use watchfire_detect::{Engine, EngineConfig, RuleSet};
 use watchfire_event::Alert;
 use watchfire_event::time::to_rfc3339;
@@ -138,7 +138,7 @@ fn run(rules: &Arc<RuleSet>, events: &[Value], cuts: &[usize]) -> BTreeMap<Strin
         }
         at = end;
         if i % save_every == 1 {
-            let saved = engine.save();
+            let saved = saved(&engine);
             engine = Engine::new(Arc::clone(rules), EngineConfig::default());
             engine.restore(&saved).unwrap();
         }

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{batch, batch_from, engine};
+use support::{batch, batch_from, engine, saved};
 use watchfire_event::time::to_rfc3339;
 use watchfire_event::{Alert, AlertKind};
 
@@ -50,8 +50,8 @@ fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
 fn a_state_that_no_detector_wrote_is_refused_and_changes_nothing() {
     let mut engine = engine(&[EDGE, RATE]);
     engine.process(&batch(&[call(0, "billing", "ledger")]));
-    let saved = engine.save();
-    let snapshot: Value = serde_json::from_slice(&saved).unwrap();
+    let before = saved(&engine);
+    let snapshot: Value = serde_json::from_slice(&before).unwrap();
     for id in ["first_seen.edge", "rate.failures"] {
         for wrong in [json!("x"), json!({ "open": 7 }), Value::Null] {
             let mut broken = snapshot.clone();
@@ -59,11 +59,11 @@ fn a_state_that_no_detector_wrote_is_refused_and_changes_nothing() {
             broken["body"]["detectors"][id] = wrong;
             let error = engine.restore(broken.to_string().as_bytes()).unwrap_err();
             assert!(error.to_string().contains(id), "{error}");
-            let now: Value = serde_json::from_slice(&engine.save()).unwrap();
+            let now: Value = serde_json::from_slice(&saved(&engine)).unwrap();
             assert_eq!(now, snapshot);
         }
     }
-    engine.restore(&saved).unwrap();
+    engine.restore(&before).unwrap();
 }
 
 #[test]
@@ -288,7 +288,7 @@ level: high
         })
         .collect();
     assert!(!engine.process(&batch(&events)).is_empty());
-    let text = |engine: &watchfire_detect::Engine| String::from_utf8(engine.save()).unwrap();
+    let text = |engine: &watchfire_detect::Engine| String::from_utf8(saved(engine)).unwrap();
     let before = text(&engine);
     assert!(before.contains("marked77") && before.contains("someone"));
     engine.forget(&watchfire_event::Query::parse("user.id:marked77").unwrap());
@@ -296,5 +296,5 @@ level: high
     assert!(!after.contains("marked77") && after.contains("someone"));
     // It goes on, and saves what it can restore.
     engine.process(&batch(&[event(90, "someone", "203.0.113.8")]));
-    engine.restore(&engine.save()).unwrap();
+    engine.restore(&saved(&engine)).unwrap();
 }

@@ -131,6 +131,11 @@ impl Store {
         &self.shared.meta
     }
 
+    /// Sets the gauges of what is in memory and in segments to what they are now.
+    pub fn set_gauges(&self) {
+        self.shared.set_gauges();
+    }
+
     /// Last committed sequence number; 0 when nothing was ever committed.
     pub fn head(&self) -> u64 {
         *self.shared.head.borrow()

@@ -50,7 +50,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         retention.run(&shared).await;
         scrub.run(&shared).await;
-        shared.gauge();
     }
 }
 
@@ -222,7 +221,7 @@ impl Shared {
         trimmed.is_ok()
     }
 
-    fn gauge(&self) {
+    pub(crate) fn set_gauges(&self) {
         let view = self.view.get();
         metrics::gauge!("watchfire_store_memory_rows").set(view.memory_rows() as f64);
         metrics::gauge!("watchfire_store_memory_bytes").set(view.memory_bytes() as f64);

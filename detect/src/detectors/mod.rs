@@ -8,6 +8,7 @@ mod first_seen;
 mod keys;
 mod rate;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -26,8 +27,11 @@ pub(crate) trait Detector: Send {
     /// windows that end, belong to the row that brought them about.
     fn observe(&mut self, batch: &Observed<'_>, findings: &mut Vec<Finding>);
 
-    /// Everything learned.
-    fn save(&self) -> Value;
+    /// Writes everything learned, as JSON.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn save(&self, out: &mut dyn Write) -> io::Result<()>;
 
     /// Goes on from a saved state. One that it cannot read changes nothing.
     ///
@@ -74,8 +78,8 @@ impl<D: RowDetector> Detector for D {
         }
     }
 
-    fn save(&self) -> Value {
-        serde_json::to_value(self.state()).unwrap_or_default()
+    fn save(&self, out: &mut dyn Write) -> io::Result<()> {
+        Ok(serde_json::to_writer(out, self.state())?)
     }
 
     fn restore(&mut self, state: Value) -> Result<(), StateError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rsigma_eval::{Engine, EvaluationResult};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use super::SigmaRules;
@@ -39,9 +39,23 @@ pub(crate) struct SigmaRun {
 }
 
 /// What was learned: the windows of correlations, by the ids of a component's correlations.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct SigmaState {
     pub(super) correlators: HashMap<String, CorrelatorState>,
+}
+
+/// [`SigmaState`] as it is written: one correlator's windows are copied out at a time.
+#[derive(Serialize)]
+pub(crate) struct SigmaSaving<'a> {
+    correlators: Correlators<'a>,
+}
+
+struct Correlators<'a>(&'a SigmaRun);
+
+impl Serialize for Correlators<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.states())
+    }
 }
 
 /// What a row is read with.
@@ -215,11 +229,21 @@ impl SigmaRun {
 
     /// Everything learned.
     pub(crate) fn save(&self) -> SigmaState {
-        let named = self.rules.components.iter().zip(&self.correlators);
-        let states = named.map(|(component, correlator)| (component.name(), correlator.save()));
         SigmaState {
-            correlators: states.collect(),
+            correlators: self.states().collect(),
         }
+    }
+
+    /// Everything learned, to be written.
+    pub(crate) fn saving(&self) -> SigmaSaving<'_> {
+        SigmaSaving {
+            correlators: Correlators(self),
+        }
+    }
+
+    fn states(&self) -> impl Iterator<Item = (String, CorrelatorState)> {
+        let named = self.rules.components.iter().zip(&self.correlators);
+        named.map(|(component, correlator)| (component.name(), correlator.save()))
     }
 
     /// Goes on from a saved state.

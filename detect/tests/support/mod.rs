@@ -89,3 +89,10 @@ pub fn shared() -> Option<PathBuf> {
     );
     Some(folder)
 }
+
+/// Everything an engine has learned.
+pub fn saved(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.save(&mut bytes).unwrap();
+    bytes
+}

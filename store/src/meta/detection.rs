@@ -1,7 +1,9 @@
 //! What detection leaves behind: alerts, messages about them, its position and its state, all in
 //! one transaction, so that a crash delays an alert and never skips or doubles it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -34,7 +36,61 @@ pub struct DetectionCommit<'a> {
     /// The last sequence number they cover.
     pub position: u64,
     /// The engine's state and the sequence number it was taken after.
-    pub snapshot: Option<(u64, Vec<u8>)>,
+    pub snapshot: Option<(u64, PackedState)>,
+}
+
+/// A state as it lies in the database.
+#[derive(Debug, Clone, Default)]
+pub struct PackedState {
+    packed: Vec<u8>,
+    /// Bytes before they were packed.
+    bytes: u64,
+}
+
+impl PackedState {
+    /// Bytes of the state before it was packed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Packs a state while it is written, so that it is never in memory as a whole. States are
+/// mostly empty filters and pack to a small part of their size.
+pub struct StateWriter {
+    packer: zstd::Encoder<'static, Vec<u8>>,
+    bytes: u64,
+}
+
+impl StateWriter {
+    /// A writer of an empty state.
+    ///
+    /// # Errors
+    /// When zstd gets no memory.
+    pub fn new() -> io::Result<StateWriter> {
+        let packer = zstd::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        Ok(StateWriter { packer, bytes: 0 })
+    }
+
+    /// What was written.
+    ///
+    /// # Errors
+    /// When zstd fails.
+    pub fn finish(self) -> io::Result<PackedState> {
+        let (packed, bytes) = (self.packer.finish()?, self.bytes);
+        Ok(PackedState { packed, bytes })
+    }
+}
+
+impl Write for StateWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.packer.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.packer.flush()
+    }
 }
 
 impl Meta {
@@ -86,7 +142,7 @@ impl Meta {
             let sql = "INSERT INTO detection_snapshot (id, seq, state) VALUES (1, $1, $2)";
             sqlx::query(sql)
                 .bind(to_db(*seq))
-                .bind(self.closed(pack(state)?, to_db(*seq))?)
+                .bind(self.closed(&state.packed, to_db(*seq))?.as_ref())
                 .execute(&mut *tx)
                 .await?;
         }
@@ -107,10 +163,10 @@ impl Meta {
 
 impl Meta {
     /// A packed state as it lies in the database: encrypted where the folder is.
-    fn closed(&self, packed: Vec<u8>, seq: i64) -> Result<Vec<u8>, MetaError> {
+    fn closed<'a>(&self, packed: &'a [u8], seq: i64) -> Result<Cow<'a, [u8]>, MetaError> {
         Ok(match self.vault.small(STATE, b"")? {
-            Some(seal) => seal.seal(&packed, &seq.to_le_bytes())?,
-            None => packed,
+            Some(seal) => seal.seal(packed, &seq.to_le_bytes())?.into(),
+            None => packed.into(),
         })
     }
 
@@ -134,24 +190,19 @@ const STATE: &str = "watchfire detection";
 /// Largest state that is read back, bytes: far above what the engine's own limits allow.
 const MAX_STATE_BYTES: usize = 1 << 30;
 
-/// States are mostly empty filters and pack to a small part of their size.
-fn pack(state: &[u8]) -> Result<Vec<u8>, MetaError> {
-    Ok(zstd::bulk::compress(
-        state,
-        zstd::DEFAULT_COMPRESSION_LEVEL,
-    )?)
-}
-
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, MetaError> {
     let corrupt = || MetaError::Corrupt("the detection state cannot be unpacked".into());
     if packed.is_empty() {
         return Ok(Vec::new());
     }
     if packed.starts_with(&ZSTD_MAGIC) {
-        let bytes = zstd::bulk::Decompressor::upper_bound(packed);
-        let bytes = bytes.filter(|bytes| *bytes <= MAX_STATE_BYTES);
-        let unpacked = zstd::bulk::decompress(packed, bytes.ok_or_else(corrupt)?);
-        return unpacked.map_err(|_| corrupt());
+        let mut state = Vec::new();
+        let mut reader = zstd::Decoder::new(packed)?.take(MAX_STATE_BYTES as u64 + 1);
+        let read = reader.read_to_end(&mut state);
+        return match read {
+            Ok(bytes) if bytes <= MAX_STATE_BYTES => Ok(state),
+            _ => Err(corrupt()),
+        };
     }
     // As written by the first versions.
     match lz4_flex::block::uncompressed_size(packed) {

@@ -39,7 +39,7 @@ use crate::vault::Vault;
 pub use alerts::{AlertCounts, AlertFilter, AlertPage, AlertRow, CloseReason};
 pub use audit::{AuditEntry, AuditHead, AuditReport, AuditRow};
 pub use channels::{Channel, ChannelChange, NewChannel};
-pub use detection::{DetectionCommit, DetectionState};
+pub use detection::{DetectionCommit, DetectionState, PackedState, StateWriter};
 pub use erasures::{Erasure, ErasureStatus, NewErasure};
 pub use manifest::{RewriteCause, SegmentRow};
 pub use outbox::{

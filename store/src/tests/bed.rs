@@ -1,6 +1,7 @@
 //! A store in a temporary folder, and the naive scan it must agree with.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +14,7 @@ use watchfire_event::{
     BatchBuilder, BatchLimits, EventBatch, EventLog, Key, Query, Record, RowMeta, TimeRange,
 };
 
+use crate::meta::{PackedState, StateWriter};
 use crate::vault::MasterKey;
 use crate::{Rebuild, Store, StoreConfig, StoreError, VerifyOptions, VerifyReport};
 
@@ -48,6 +50,13 @@ pub fn record(events: &[Value], received_ns: i64, keys: Vec<Key>) -> Record {
         lines: lines.join("\n").into_bytes(),
         keys,
     }
+}
+
+/// A state of detection that holds these bytes.
+pub fn packed(state: &[u8]) -> PackedState {
+    let mut writer = StateWriter::new().unwrap();
+    writer.write_all(state).unwrap();
+    writer.finish().unwrap()
 }
 
 pub fn now_ns() -> i64 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use watchfire_event::{DeadLetter, EventLog, Query, TimeRange};
 
-use super::bed::{Bed, rebuild, shop_event, verified};
+use super::bed::{Bed, packed, rebuild, shop_event, verified};
 use crate::meta::DetectionCommit;
 use crate::vault::MasterKey;
 use crate::{Order, SearchRequest, Store};
@@ -54,7 +54,7 @@ async fn filled(master_key: Option<MasterKey>) -> Bed {
         code: "invalid_json",
         bytes: format!("{{{MARKER}").into_bytes(),
     }]);
-    let snapshot = Some((300, MARKER.repeat(50).into_bytes()));
+    let snapshot = Some((300, packed(MARKER.repeat(50).as_bytes())));
     let commit = DetectionCommit {
         position: 300,
         snapshot,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use watchfire_event::{Alert, DeadLetter, EventLog, Query, TimeRange};
 
-use super::bed::{Bed, now_ns, shop_event};
+use super::bed::{Bed, now_ns, packed, shop_event};
 use crate::compact;
 use crate::erase::Erasures;
 use crate::meta::{DetectionCommit, Erasure, ErasureStatus, NewChannel, RewriteCause};
@@ -55,7 +55,7 @@ async fn detect(bed: &Bed) {
         let commit = DetectionCommit {
             alerts: &[],
             position,
-            snapshot: Some((position, b"nothing of it".to_vec())),
+            snapshot: Some((position, packed(b"nothing of it"))),
         };
         store.meta().commit_detection(&commit).await.unwrap();
         store.set_detect_position(position);
@@ -202,7 +202,7 @@ async fn leave_copies(bed: &Bed, later: &str) {
     let commit = DetectionCommit {
         alerts: &alerts,
         position: 10,
-        snapshot: Some((10, format!("state of {MARKER}").into_bytes())),
+        snapshot: Some((10, packed(format!("state of {MARKER}").as_bytes()))),
     };
     meta.commit_detection(&commit).await.unwrap();
     meta.add_comment("a2", &format!("like {MARKER} before"), "ada")

@@ -5,10 +5,11 @@ mod bench;
 mod outbox;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use proptest::prelude::*;
 use watchfire_event::{Alert, AlertStatus, Severity, TimeRange};
-use watchfire_store::meta::{AlertFilter, CloseReason, DetectionCommit, MetaError};
+use watchfire_store::meta::{AlertFilter, CloseReason, DetectionCommit, MetaError, StateWriter};
 
 use bench::{Bench, SECOND, START, alert, ids};
 
@@ -18,10 +19,12 @@ async fn a_commit_is_all_and_survives_a_restart() {
     assert_eq!(bench.meta.load_detection().await.unwrap(), None);
     let channel = bench.channel("all", None).await;
     let alerts = [alert("a", Severity::Low, 1), alert("b", Severity::High, 2)];
+    let mut state = StateWriter::new().unwrap();
+    state.write_all(&[1, 2, 3]).unwrap();
     let commit = DetectionCommit {
         alerts: &alerts,
         position: 70,
-        snapshot: Some((60, vec![1, 2, 3])),
+        snapshot: Some((60, state.finish().unwrap())),
     };
     bench.meta.commit_detection(&commit).await.unwrap();
     let bench = bench.reopen().await;
