@@ -7,6 +7,7 @@ Standard library only. Events are those of the conformance data's generator.
 """
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -42,24 +43,27 @@ def percentile(values, part):
     return round(values[min(len(values) - 1, int(len(values) * part))] * 1e3, 1)
 
 
+def search(server, place, stop, found):
+    path, parameters = QUERIES[place]
+    took = []
+    while not stop.is_set():
+        began = time.perf_counter()
+        server.get(path, **{**EVER, **parameters})
+        took.append(time.perf_counter() - began)
+    found.put(took)
+
+
 def ack(options):
     lines = events(1_000_000)
     bodies = [lines[i:i + LINES] for i in range(0, len(lines), LINES)]
     rules = os.path.join(SHARED, "data", "sigma", "rules")
     server = Server("--rules", rules)
-    stop, acks, searches, lock = threading.Event(), [], [], threading.Lock()
-
-    def search(place):
-        while not stop.is_set():
-            path, parameters = QUERIES[place]
-            began = time.perf_counter()
-            server.get(path, **{**EVER, **parameters})
-            with lock:
-                searches.append(time.perf_counter() - began)
-
-    threads = [threading.Thread(target=search, args=(n,)) for n in range(4)]
+    acks, stop, found = [], multiprocessing.Event(), multiprocessing.Queue()
+    # Processes: threads of one interpreter would wait for each other, and not for the server.
+    clients = [multiprocessing.Process(target=search, args=(server, place, stop, found))
+               for place in range(len(QUERIES))]
     try:
-        [thread.start() for thread in threads]
+        [client.start() for client in clients]
         started, sent = time.perf_counter(), 0
         while (passed := time.perf_counter() - started) < options.seconds:
             if sent * LINES > passed * options.rate:
@@ -72,7 +76,8 @@ def ack(options):
             sent += 1
     finally:
         stop.set()
-        [thread.join() for thread in threads]
+        searches = [took for _ in clients for took in found.get()]
+        [client.join() for client in clients]
         server.stop()
         shutil.rmtree(server.data, ignore_errors=True)
     print(json.dumps({

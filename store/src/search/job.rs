@@ -6,8 +6,28 @@ use std::time::{Duration, Instant};
 
 use crate::StoreError;
 
-/// Threads that one query uses.
-const THREADS: usize = 2;
+/// Threads that help queries now, of the whole process. One fewer than there are processors is
+/// enough: each query has a thread already, and more runnable threads make those wait that take
+/// in events.
+static HELPERS: AtomicUsize = AtomicUsize::new(0);
+
+/// A place among [`HELPERS`], given back when dropped.
+struct Helper;
+
+impl Helper {
+    fn free() -> Option<Helper> {
+        let limit = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+        let more = |n: usize| (n < limit).then_some(n + 1);
+        let taken = HELPERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| Helper)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        HELPERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What a running query must look at between two pieces of work.
 #[derive(Debug, Clone)]
@@ -58,7 +78,7 @@ impl Job {
         self.started.elapsed()
     }
 
-    /// Applies `work` to every item on a few threads; answers in the order of the items. The
+    /// Applies `work` to every item, on several threads where processors are free; answers in the order of the items. The
     /// first error stops the rest.
     pub fn on_threads<T: Sync, R: Send>(
         &self,
@@ -73,7 +93,7 @@ impl Job {
             return items.iter().map(one).collect();
         }
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let run = || {
+        let run = &|| {
             let mut done = Vec::new();
             while !failed.load(Ordering::Relaxed) {
                 let i = next.fetch_add(1, Ordering::Relaxed);
@@ -85,9 +105,14 @@ impl Job {
             done
         };
         let mut done = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..THREADS.min(items.len()))
-                .map(|_| scope.spawn(run))
-                .collect();
+            let helpers = std::iter::from_fn(Helper::free).take(items.len() - 1);
+            let help = |helper: Helper| {
+                scope.spawn(move || {
+                    let _place = helper;
+                    run()
+                })
+            };
+            let others: Vec<_> = helpers.map(help).collect();
             let mut done = run();
             for other in others {
                 match other.join() {
