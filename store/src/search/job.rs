@@ -78,7 +78,8 @@ impl Job {
         self.started.elapsed()
     }
 
-    /// Applies `work` to every item, on several threads where processors are free; answers in the order of the items. The
+    /// Applies `work` to every item, on several threads where processors are free; answers in
+    /// the order of the items. The
     /// first error stops the rest.
     pub fn on_threads<T: Sync, R: Send>(
         &self,
