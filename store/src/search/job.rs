@@ -79,8 +79,7 @@ impl Job {
     }
 
     /// Applies `work` to every item, on several threads where processors are free; answers in
-    /// the order of the items. The
-    /// first error stops the rest.
+    /// the order of the items. The first error stops the rest.
     pub fn on_threads<T: Sync, R: Send>(
         &self,
         items: &[T],
