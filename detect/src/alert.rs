@@ -42,6 +42,17 @@ pub struct AlertChange {
     pub change: Change,
 }
 
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It started an alert.
+    Started,
+    /// It belongs to an alert that was not quiet yet.
+    Joined,
+    /// It belongs to an alert that would have been over.
+    Suppressed,
+}
+
 /// An alert that can still grow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Episode {
@@ -75,15 +86,29 @@ pub(crate) struct Touched {
 }
 
 impl AlertBook {
-    /// Adds `finding` to its alert, or starts one.
-    pub(crate) fn apply(&mut self, finding: &Finding, touched: &mut Touched) {
+    /// Adds `finding` to its alert, or starts one. For `suppress_ns` after an alert began,
+    /// findings join it however quiet it was between.
+    pub(crate) fn apply(
+        &mut self,
+        finding: &Finding,
+        suppress_ns: i64,
+        touched: &mut Touched,
+    ) -> Applied {
         let key = format!("{}\n{}", finding.source.detector, finding.entity.key());
         let episodes = self.episodes.entry(key.clone()).or_default();
+        let time = finding.time_ns;
         let joins = |e: &Episode| {
-            finding.time_ns >= e.t0_ns.saturating_sub(QUIET_NS)
-                && finding.time_ns <= e.t1_ns.saturating_add(QUIET_NS)
+            time >= e.t0_ns.saturating_sub(QUIET_NS) && time <= e.t1_ns.saturating_add(QUIET_NS)
         };
-        let (id, change) = match episodes.iter_mut().rev().find(|e| joins(e)) {
+        let folds = |e: &Episode| time >= e.t0_ns && time - e.t0_ns < suppress_ns;
+        let found = episodes.iter().rposition(joins);
+        let place = found.or_else(|| episodes.iter().rposition(folds));
+        let applied = match (found, place) {
+            (Some(_), _) => Applied::Joined,
+            (None, Some(_)) => Applied::Suppressed,
+            (None, None) => Applied::Started,
+        };
+        let (id, change) = match place.and_then(|place| episodes.get_mut(place)) {
             Some(episode) => {
                 let change = episode.grow(finding);
                 (episode.alert.id.clone(), change)
@@ -105,6 +130,7 @@ impl AlertBook {
         if self.count > MAX_EPISODES {
             self.forget(touched);
         }
+        applied
     }
 
     /// The alerts that a batch touched, as they are now.

@@ -8,10 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use watchfire_event::{EventBatch, Query};
 
-use crate::alert::{AlertBook, AlertChange, Change, Touched};
+use crate::activity::{Activity, Moment};
+use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
 use crate::finding::Finding;
+use crate::gate::{Gate, OpenGate};
+use crate::policy::RulePolicy;
 use crate::ruleset::RuleSet;
 use crate::sigma::event::BatchFields;
 use crate::sigma::run::{SigmaRun, SigmaState};
@@ -64,7 +67,11 @@ pub struct Engine {
     sigma: SigmaRun,
     /// With the ids under which their states are kept, in the order of the rule set.
     detectors: Vec<(String, Box<dyn Detector>)>,
+    gate: Gate,
     book: AlertBook,
+    /// What rules in shadow would have raised.
+    shadow: AlertBook,
+    activity: Activity,
     stats: EngineStats,
 }
 
@@ -74,6 +81,13 @@ struct Snapshot {
     sigma: SigmaState,
     detectors: HashMap<String, Value>,
     book: AlertBook,
+    #[serde(default)]
+    shadow: AlertBook,
+    #[serde(default)]
+    activity: Activity,
+    /// What the events after this state are evaluated with until others are set.
+    #[serde(default)]
+    policy: RulePolicy,
 }
 
 impl std::fmt::Debug for Engine {
@@ -93,7 +107,10 @@ impl Engine {
             rules,
             config,
             clock: || 0.0,
+            gate: Gate::default(),
             book: AlertBook::default(),
+            shadow: AlertBook::default(),
+            activity: Activity::default(),
             stats: EngineStats::default(),
         }
     }
@@ -108,6 +125,7 @@ impl Engine {
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
         let fields = BatchFields::new(batch);
+        self.activity.note_fields(batch);
         let start = (self.clock)();
         let mut findings = self.sigma_findings(&fields);
         let middle = (self.clock)();
@@ -115,11 +133,7 @@ impl Engine {
         let end = (self.clock)();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
-        let mut touched = Touched::default();
-        for finding in &findings {
-            self.book.apply(finding, &mut touched);
-        }
-        let changes = self.book.settle(touched);
+        let changes = self.alerts(batch, findings);
         self.stats.events += batch.rows() as u64;
         self.stats.alerts += changes.iter().filter(|c| c.change == Change::New).count() as u64;
         self.stats.sigma_seconds += middle - start;
@@ -129,12 +143,40 @@ impl Engine {
         changes
     }
 
+    /// Puts findings into the alerts they belong to.
+    fn alerts(&mut self, batch: &EventBatch, findings: Vec<Finding>) -> Vec<AlertChange> {
+        let (mut touched, mut unseen) = (Touched::default(), Touched::default());
+        for mut finding in findings {
+            self.gate.weigh(&mut finding);
+            let rule = finding.source.id();
+            let suppress_ns = self.gate.suppress_ns(rule);
+            let is_shadow = self.gate.is_shadow(rule);
+            let (book, touched) = match is_shadow {
+                true => (&mut self.shadow, &mut unseen),
+                false => (&mut self.book, &mut touched),
+            };
+            let applied = book.apply(&finding, suppress_ns, touched);
+            if applied == Applied::Joined {
+                continue;
+            }
+            let at = Moment::of(batch, finding.row);
+            self.activity
+                .note(rule, &at, false, |counts| match (applied, is_shadow) {
+                    (Applied::Suppressed, _) => counts.suppressed += 1,
+                    (_, true) => counts.shadow_alerts += 1,
+                    (_, false) => counts.alerts += 1,
+                });
+        }
+        self.book.settle(touched)
+    }
+
     fn sigma_findings(&mut self, fields: &BatchFields<'_>) -> Vec<Finding> {
         if !self.config.sigma {
             return Vec::new();
         }
         let stats = &mut self.stats;
-        self.sigma.process(fields, &mut |id| {
+        let mut gate = self.gate.open(fields.batch(), &mut self.activity);
+        self.sigma.process(fields, &mut |id, row| {
             stats.matches += 1;
             match stats.matches_by_rule.get_mut(id) {
                 Some(count) => *count += 1,
@@ -142,6 +184,7 @@ impl Engine {
                     stats.matches_by_rule.insert(id.to_owned(), 1);
                 }
             }
+            gate.admits(id, row)
         })
     }
 
@@ -154,9 +197,32 @@ impl Engine {
             fields,
             entities: &entities,
         };
-        for (_, detector) in &mut self.detectors {
-            detector.observe(&observed, findings);
+        let mut gate: OpenGate<'_> = self.gate.open(fields.batch(), &mut self.activity);
+        for (id, detector) in &mut self.detectors {
+            // A detector goes on learning whatever is set: its baseline has no gap afterwards.
+            let mut found = Vec::new();
+            detector.observe(&observed, &mut found);
+            found.retain(|finding| gate.admits(id, finding.row));
+            findings.append(&mut found);
         }
+    }
+
+    /// Takes other settings and exceptions from the next batch on. Alerts that are there stay.
+    pub fn set_policy(&mut self, policy: Arc<RulePolicy>) {
+        let is_there = |id: &str| policy.exceptions.iter().any(|e| e.id == id);
+        self.activity.keep_exceptions(is_there);
+        self.gate = Gate::new(policy);
+    }
+
+    /// The settings and exceptions that are in force; after [`Engine::restore`], those of the
+    /// saved state.
+    pub fn policy(&self) -> &Arc<RulePolicy> {
+        self.gate.policy()
+    }
+
+    /// What rules did, part of the saved state.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Takes other rules from the next batch on. What was learned is kept for every correlation
@@ -196,6 +262,12 @@ impl Engine {
         }
         out.write_all(b"},\"book\":")?;
         serde_json::to_writer(&mut *out, &self.book)?;
+        out.write_all(b",\"shadow\":")?;
+        serde_json::to_writer(&mut *out, &self.shadow)?;
+        out.write_all(b",\"activity\":")?;
+        serde_json::to_writer(&mut *out, &self.activity)?;
+        out.write_all(b",\"policy\":")?;
+        serde_json::to_writer(&mut *out, self.gate.policy().as_ref())?;
         out.write_all(b"}")?;
         state::end(out)
     }
@@ -216,6 +288,9 @@ impl Engine {
         self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));
         self.sigma.restore(snapshot.sigma);
         self.book = snapshot.book;
+        self.shadow = snapshot.shadow;
+        self.activity = snapshot.activity;
+        self.gate = Gate::new(Arc::new(snapshot.policy));
         Ok(())
     }
 
@@ -223,6 +298,7 @@ impl Engine {
     /// hashes and counts, from which no value can be read.
     pub fn forget(&mut self, query: &Query) {
         self.book.forget_mentions(query);
+        self.shadow.forget_mentions(query);
         let mut learned = self.sigma.save();
         learned.forget(query);
         self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));

@@ -20,6 +20,13 @@ pub(crate) struct Source {
     pub(crate) rule: Option<RuleRef>,
 }
 
+impl Source {
+    /// The id by which people set something about the rule or detector.
+    pub(crate) fn id(&self) -> &str {
+        self.rule.as_ref().map_or(&self.detector, |rule| &rule.id)
+    }
+}
+
 /// One thing found in one row.
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {

@@ -6,6 +6,8 @@
 //! EventBatch ── Engine::process ───┤  sigma: rows matched by rules, matches correlated over time
 //!                                  │  detectors: rows scored against what is usual
 //!                                  ▼
+//!                     settings and exceptions of people (gate)
+//!                                  ▼
 //!                               Finding ── AlertBook (one alert an entity) ──► AlertChange
 //! ```
 //!
@@ -13,6 +15,7 @@
 //! The same events give the same alerts with the same ids however they are cut into batches, and
 //! [`Engine::save`] / [`Engine::restore`] between any two batches change nothing.
 
+mod activity;
 mod alert;
 mod calibrate;
 mod cells;
@@ -21,12 +24,19 @@ mod engine;
 mod entity;
 mod explain;
 mod finding;
+mod gate;
+mod needs;
 pub mod pack;
+mod policy;
 mod ruleset;
 mod sigma;
 mod state;
+mod trace;
 
+pub use activity::{Activity, Hidden, RuleActivity, RuleCounts, total};
 pub use alert::{AlertChange, Change};
 pub use engine::{Engine, EngineConfig, EngineStats};
+pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
 pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 pub use state::StateError;
+pub use trace::{LogSourceTrace, RuleTrace, TraceNode};

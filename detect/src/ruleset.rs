@@ -1,11 +1,13 @@
 //! A set of rules read from files: what could be read is live, what could not is named.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use watchfire_event::Severity;
 
 use crate::detectors::config::DetectorConfig;
+use crate::needs::{Need, Seen};
 use crate::sigma::SigmaRules;
 use crate::sigma::load::Loaded;
 
@@ -74,6 +76,9 @@ pub struct RuleInfo {
     pub references: Vec<String>,
     /// Who wrote it.
     pub author: Option<String>,
+    /// The document, YAML; of a detector, its file.
+    #[serde(skip)]
+    pub text: Arc<str>,
 }
 
 /// Rules ready to be evaluated. Immutable; shared by engines.
@@ -82,6 +87,8 @@ pub struct RuleSet {
     infos: Vec<RuleInfo>,
     pub(crate) sigma: Arc<SigmaRules>,
     pub(crate) detectors: Vec<Arc<DetectorConfig>>,
+    /// What rules need, by id; found when first asked for.
+    needs: OnceLock<BTreeMap<String, Need>>,
 }
 
 impl RuleSet {
@@ -112,7 +119,7 @@ impl RuleSet {
                     });
                     continue;
                 }
-                described.push(config.info(&file.path));
+                described.push(config.info(file));
                 detectors.push(Arc::new(config));
             }
         }
@@ -124,6 +131,7 @@ impl RuleSet {
                 infos,
                 sigma: Arc::new(sigma),
                 detectors,
+                needs: OnceLock::new(),
             },
             faults,
         )
@@ -132,6 +140,27 @@ impl RuleSet {
     /// The live rules: Sigma in the order of the files, then detectors.
     pub fn infos(&self) -> Vec<RuleInfo> {
         self.infos.clone()
+    }
+
+    /// The live rule of this id.
+    pub fn info(&self, id: &str) -> Option<&RuleInfo> {
+        self.infos.iter().find(|info| info.id == id)
+    }
+
+    /// Rules that no event can match as long as events have only the fields `seen` (lower case),
+    /// each with the fields it lacks.
+    pub fn blind(&self, seen: &[&str]) -> BTreeMap<String, Vec<String>> {
+        let needs = self.needs.get_or_init(|| {
+            let detectors = self.detectors.iter();
+            let detectors = detectors.map(|d| (d.id.clone(), Need::of_detector(d)));
+            self.sigma.needs().into_iter().chain(detectors).collect()
+        });
+        let seen = Seen::new(seen);
+        let lacking = |(id, need): (&String, &Need)| {
+            let missing = need.missing(&seen);
+            (!missing.is_empty()).then(|| (id.clone(), missing.into_iter().collect()))
+        };
+        needs.iter().filter_map(lacking).collect()
     }
 
     /// How many rules, correlations, filters and detectors are live.

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{batch_from, files, saved};
-use watchfire_detect::{Engine, EngineConfig, RuleSet};
-use watchfire_event::Alert;
+use watchfire_detect::{
+    Activity, Engine, EngineConfig, RuleException, RulePolicy, RuleSet, RuleSettings, RuleState,
+};
 use watchfire_event::time::to_rfc3339;
+use watchfire_event::{Alert, Severity};
 
 const RULES: &[&str] = &[
     "
@@ -122,10 +124,55 @@ fn events(steps: &[Step]) -> Vec<Value> {
     steps.iter().map(one).collect()
 }
 
+/// One of everything that people can set.
+fn policy() -> RulePolicy {
+    let state = |state| RuleSettings {
+        state,
+        ..RuleSettings::default()
+    };
+    let milder = RuleSettings {
+        severity: Some(Severity::Info),
+        suppress_ns: Some(7_200 * 1_000_000_000),
+        ..RuleSettings::default()
+    };
+    let exception = |id: &str, rules: &[&str], query: &str| RuleException {
+        id: id.to_owned(),
+        rules: rules.iter().map(|r| (*r).to_owned()).collect(),
+        query: query.to_owned(),
+        expires_ns: None,
+    };
+    RulePolicy {
+        settings: BTreeMap::from([
+            ("odd-path".to_owned(), milder),
+            ("many".to_owned(), state(RuleState::Shadow)),
+            ("rate.ip".to_owned(), state(RuleState::Shadow)),
+        ]),
+        exceptions: vec![
+            exception(
+                "one",
+                &["failed", "spray"],
+                "user.id:u2 source.ip:192.0.2.1",
+            ),
+            exception("all", &[], "source.ip:192.0.2.2"),
+        ],
+    }
+}
+
 /// The alerts at the end, by id, of the stream cut at `cuts`; saved and
 /// restored now and then.
 fn run(rules: &Arc<RuleSet>, events: &[Value], cuts: &[usize]) -> BTreeMap<String, Alert> {
+    run_under(rules, RulePolicy::default(), events, cuts).0
+}
+
+/// As [`run`] under a policy; also what the rules did.
+fn run_under(
+    rules: &Arc<RuleSet>,
+    policy: RulePolicy,
+    events: &[Value],
+    cuts: &[usize],
+) -> (BTreeMap<String, Alert>, Activity) {
     let mut engine = Engine::new(Arc::clone(rules), EngineConfig::default());
+    engine.set_policy(Arc::new(policy));
     let mut alerts = BTreeMap::new();
     let mut at = 0;
     let save_every = if cuts.len() < 20 { 2 } else { 16 };
@@ -143,7 +190,7 @@ fn run(rules: &Arc<RuleSet>, events: &[Value], cuts: &[usize]) -> BTreeMap<Strin
             engine.restore(&saved).unwrap();
         }
     }
-    alerts
+    (alerts, engine.activity().clone())
 }
 
 type Alerts = BTreeMap<String, Alert>;
@@ -181,6 +228,24 @@ proptest! {
         same(&whole, &cut)?;
         let single: Vec<usize> = (1..events.len()).collect();
         same(&whole, &run(&rules, &events, &single))?;
+    }
+
+    #[test]
+    fn neither_does_what_people_set(
+        steps in prop::collection::vec(step(), 1..160),
+        mut cuts in prop::collection::vec(0usize..160, 0..12),
+    ) {
+        cuts.sort_unstable();
+        let rules = rules();
+        let events = events(&steps);
+        let (whole, did) = run_under(&rules, policy(), &events, &[]);
+        let (cut, did_cut) = run_under(&rules, policy(), &events, &cuts);
+        same(&whole, &cut)?;
+        prop_assert_eq!(did, did_cut);
+        let quiet = |a: &&Alert| a.detector == "sigma:many" || a.detector == "rate.ip";
+        prop_assert!(!whole.values().any(|a| quiet(&a)));
+        prop_assert!(whole.values().all(|a| a.entities.get("ip").is_none_or(|ips| ips.len() != 1
+            || ips[0] != "192.0.2.2")));
     }
 }
 

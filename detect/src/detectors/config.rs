@@ -242,7 +242,7 @@ impl DetectorConfig {
     }
 
     /// The detector, described.
-    pub(crate) fn info(&self, path: &str) -> RuleInfo {
+    pub(crate) fn info(&self, file: &RuleFile) -> RuleInfo {
         let fields = [&self.entity, &self.pair, &self.group]
             .into_iter()
             .flatten()
@@ -255,12 +255,13 @@ impl DetectorConfig {
             status: self.status.clone(),
             logsource: self.filter.as_ref().map_or("*", Query::text).to_owned(),
             tags: self.source.tags.clone(),
-            path: path.to_owned(),
+            path: file.path.clone(),
             fields: fields.collect(),
             description: self.description.clone(),
             falsepositives: self.falsepositives.clone(),
             references: self.references.clone(),
             author: self.author.clone(),
+            text: file.text.as_str().into(),
         }
     }
 }

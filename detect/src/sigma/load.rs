@@ -27,6 +27,7 @@ macro_rules! info {
             falsepositives: $rule.falsepositives.clone(),
             references: $rule.references.clone(),
             author: $rule.author.clone(),
+            text: std::sync::Arc::clone(&$place.text),
         }
     };
 }
@@ -53,6 +54,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Place {
     pub(crate) path: String,
     pub(crate) line: u32,
+    /// The document.
+    pub(crate) text: std::sync::Arc<str>,
 }
 
 impl Place {
@@ -74,6 +77,7 @@ impl Loaded {
             let place = Place {
                 path: file.path.clone(),
                 line,
+                text: text.into(),
             };
             match parse_sigma_yaml(text) {
                 Ok(collection) => self.collection(collection, text, &place),

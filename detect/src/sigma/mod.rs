@@ -9,9 +9,11 @@ pub(crate) mod event;
 mod forget;
 pub(crate) mod load;
 mod logsource;
+mod needs;
 pub(crate) mod run;
 pub(crate) mod taxonomy;
 pub(crate) mod told;
+mod trace;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

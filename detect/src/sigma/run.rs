@@ -81,11 +81,12 @@ impl SigmaRun {
         }
     }
 
-    /// Findings of the batch in the order of its rows, and the ids of all rules that matched.
+    /// Findings of the batch in the order of its rows. Every match is shown to `admits` by the
+    /// rule's id and the row; one that it refuses counts for nothing.
     pub(crate) fn process(
         &mut self,
         fields: &BatchFields<'_>,
-        matched: &mut dyn FnMut(&str),
+        admits: &mut dyn FnMut(&str, usize) -> bool,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let batch = fields.batch();
@@ -107,15 +108,15 @@ impl SigmaRun {
                 continue;
             }
             results.sort_by(|a, b| a.header.rule_id.cmp(&b.header.rule_id));
+            results.retain(|r| admits(r.header.rule_id.as_deref().unwrap_or_default(), row));
             for result in &results {
                 let id = result.header.rule_id.as_deref().unwrap_or_default();
-                matched(id);
                 if !self.rules.silent.contains(id) {
                     findings.extend(self.rule_finding(&reading, class.family, result, row));
                 }
             }
             for result in &results {
-                self.correlate(&reading, event, result, row, &mut findings, matched);
+                self.correlate(&reading, event, result, row, &mut findings, admits);
             }
         }
         findings
@@ -128,7 +129,7 @@ impl SigmaRun {
         result: &EvaluationResult,
         row: usize,
         findings: &mut Vec<Finding>,
-        matched: &mut dyn FnMut(&str),
+        admits: &mut dyn FnMut(&str, usize) -> bool,
     ) {
         let batch = reading.fields.batch();
         let id = result.header.rule_id.as_deref().unwrap_or_default();
@@ -150,8 +151,7 @@ impl SigmaRun {
             };
             for fired in correlator.feed(event, &matched_row) {
                 let id = fired.result.header.rule_id.as_deref().unwrap_or_default();
-                matched(id);
-                if self.rules.silent.contains(id) {
+                if !admits(id, row) || self.rules.silent.contains(id) {
                     continue;
                 }
                 if let Some(source) = self.rules.sources.get(id) {

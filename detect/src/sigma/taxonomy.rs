@@ -38,6 +38,19 @@ impl Family {
     /// How many families there are.
     pub(crate) const COUNT: usize = Family::Plain as usize + 1;
 
+    /// All of them.
+    pub(crate) const ALL: [Family; Family::COUNT] = [
+        Family::Generic,
+        Family::Host,
+        Family::Aws,
+        Family::Azure,
+        Family::Google,
+        Family::Okta,
+        Family::M365,
+        Family::Kubernetes,
+        Family::Plain,
+    ];
+
     /// The family of a Sigma product.
     pub(crate) fn of_product(product: &str) -> Family {
         match product {

@@ -133,6 +133,13 @@ impl LogClass {
         }
     }
 
+    /// What the event claims to be, for people.
+    pub(crate) fn words(&self) -> String {
+        let all = self.products.iter().chain(&self.categories);
+        let all: Vec<&str> = all.chain(&self.services).map(String::as_str).collect();
+        all.join(", ")
+    }
+
     fn product(mut self, product: &str) -> Self {
         self.products.insert(product.to_owned());
         self

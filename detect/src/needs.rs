@@ -1,0 +1,137 @@
+//! Which fields a rule cannot do without: what no event has, no event can match.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::detectors::config::DetectorConfig;
+
+/// What must be there for a rule to match. Says less rather than too much: what cannot be known
+/// from names alone is taken as there.
+#[derive(Debug, Clone)]
+pub(crate) enum Need {
+    /// A field, and the names under which it can come.
+    Field {
+        name: String,
+        found_as: Arc<[String]>,
+    },
+    /// All of these.
+    All(Vec<Need>),
+    /// One of these; without any, nothing is needed.
+    Any(Vec<Need>),
+}
+
+impl Need {
+    /// Nothing is needed.
+    pub(crate) const NOTHING: Need = Need::All(Vec::new());
+
+    /// What a detector needs: who it is about, and the pair it watches.
+    pub(crate) fn of_detector(config: &DetectorConfig) -> Need {
+        let one_of = |fields: &[String]| {
+            let field = |name: &String| Need::Field {
+                name: name.clone(),
+                found_as: Arc::new([name.to_lowercase()]),
+            };
+            Need::Any(fields.iter().map(field).collect())
+        };
+        Need::All(vec![one_of(&config.entity), one_of(&config.pair)])
+    }
+
+    /// The fields without which the rule cannot match; none when it can.
+    pub(crate) fn missing(&self, seen: &Seen) -> BTreeSet<String> {
+        match self {
+            Need::Field { name, found_as } => {
+                let there = seen.has_any(name, found_as);
+                (!there).then(|| name.clone()).into_iter().collect()
+            }
+            Need::All(parts) => parts.iter().flat_map(|part| part.missing(seen)).collect(),
+            Need::Any(parts) => {
+                let lacking: Vec<_> = parts.iter().map(|part| part.missing(seen)).collect();
+                match lacking.is_empty() || lacking.iter().any(BTreeSet::is_empty) {
+                    true => BTreeSet::new(),
+                    false => lacking.into_iter().flatten().collect(),
+                }
+            }
+        }
+    }
+}
+
+/// The fields that events have, lower case.
+pub(crate) struct Seen {
+    names: BTreeSet<String>,
+    /// Answers given: thousands of rules ask for a few hundred fields.
+    known: RefCell<HashMap<String, bool>>,
+}
+
+impl Seen {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        Seen {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// Is the field of this name there under one of these?
+    fn has_any(&self, name: &str, found_as: &[String]) -> bool {
+        if let Some(there) = self.known.borrow().get(name) {
+            return *there;
+        }
+        let there = found_as.iter().any(|candidate| self.has(candidate));
+        self.known.borrow_mut().insert(name.to_owned(), there);
+        there
+    }
+
+    /// Is there a field of this name, or one below it? The name may be a candidate of the
+    /// taxonomy: `a|b` is either, `a?b` needs `a`, `a.*.b` is `b` below `a`.
+    fn has(&self, candidate: &str) -> bool {
+        candidate.split('|').any(|part| {
+            let part = part.split('?').next().unwrap_or(part);
+            match part.split_once(".*.") {
+                Some((above, _)) => self.is_under(above),
+                None => self.names.contains(part) || self.is_under(part),
+            }
+        })
+    }
+
+    fn is_under(&self, above: &str) -> bool {
+        let prefix = format!("{above}.");
+        let mut from = self.names.range(prefix.clone()..);
+        from.next().is_some_and(|name| name.starts_with(&prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str) -> Need {
+        Need::Field {
+            name: name.to_owned(),
+            found_as: Arc::new([name.to_owned()]),
+        }
+    }
+
+    #[test]
+    fn what_is_missing() {
+        let seen = Seen::new(&["a", "b.c", "path"]);
+        let either = |x, y| Need::Any(vec![field(x), field(y)]);
+        let both = |x, y| Need::All(vec![field(x), field(y)]);
+        for (need, expected) in [
+            (field("a"), vec![]),
+            (field("b"), vec![]),
+            (field("c"), vec!["c"]),
+            (field("path?query"), vec![]),
+            (field("query?path"), vec!["query?path"]),
+            (field("x|a"), vec![]),
+            (field("b.*.d"), vec![]),
+            (either("a", "x"), vec![]),
+            (either("y", "x"), vec!["x", "y"]),
+            (both("a", "x"), vec!["x"]),
+            (Need::Any(Vec::new()), vec![]),
+            (Need::NOTHING, vec![]),
+        ] {
+            let missing: Vec<_> = need.missing(&seen).into_iter().collect();
+            assert_eq!(missing, expected, "{need:?}");
+        }
+    }
+}
