@@ -16,6 +16,7 @@ mod erasures;
 mod manifest;
 mod outbox;
 mod redact;
+mod rules;
 mod secret;
 mod sessions;
 mod tokens;
@@ -32,7 +33,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::vault::Vault;
 
@@ -46,6 +47,7 @@ pub use outbox::{
     Attempt, AttemptRow, Delivery, DeliveryPage, DeliveryState, DueDelivery, Outcome,
 };
 pub(crate) use redact::Copies;
+pub use rules::{NewRuleException, RuleExceptionRow, RuleSetting, Verdicts};
 pub use sessions::{NewSession, Session};
 pub use tokens::{NewToken, Scope, TokenRow};
 pub use triage::HistoryRow;
@@ -63,6 +65,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "start", include_str!("migrations/0001_start.sql")),
     (2, "erasures", include_str!("migrations/0002_erasures.sql")),
+    (3, "rules", include_str!("migrations/0003_rules.sql")),
 ];
 
 /// What time it is, nanoseconds since the epoch. Tests hand in their own.
@@ -74,6 +77,8 @@ pub struct Meta {
     writer: SqlitePool,
     readers: SqlitePool,
     outbox_wake: Arc<Notify>,
+    /// Rises with every change of what is set about rules.
+    rules_changed: watch::Sender<u64>,
     clock: Clock,
     path: PathBuf,
     vault: Vault,
@@ -112,6 +117,7 @@ impl Meta {
             writer,
             readers,
             outbox_wake: Arc::new(Notify::new()),
+            rules_changed: watch::Sender::new(0),
             clock,
             path,
             vault: Vault::PLAIN,
