@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use watchfire_detect::{AlertChange, Engine, EngineConfig};
+use watchfire_detect::{Activity, AlertChange, Engine, EngineConfig};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_store::Store;
 use watchfire_store::meta::{DetectionCommit, PackedState, StateWriter};
@@ -31,6 +31,8 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
 const SNAPSHOT_EVENTS: u64 = 250_000;
 /// With nothing left to read, a snapshot is taken after this many events: the log can go.
 const SNAPSHOT_EVENTS_IDLE: u64 = 20_000;
+/// What rules did is shown this often while events come without a pause.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// Pause before a failed read or commit is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,10 @@ pub struct Progress {
     pub alerts: AtomicU64,
     /// Batches given up because evaluating them panicked.
     pub panics: AtomicU64,
+    /// What rules did, as of the last second or so.
+    pub activity: ArcSwap<Activity>,
+    /// The change of settings of rules that detection goes by, counted from 1.
+    pub settings: AtomicU64,
 }
 
 /// The running thread.
@@ -91,6 +97,13 @@ struct Worker {
     rules: Arc<ArcSwap<RuleCatalog>>,
     generation: u64,
     engine: Engine,
+    /// Tells when people change settings or exceptions of rules.
+    settings: watch::Receiver<u64>,
+    /// Must the settings be read?
+    settings_due: bool,
+    /// Before the last stop, events were evaluated up to here.
+    replayed_to: u64,
+    shown_at: Instant,
     /// Evaluated up to here.
     position: u64,
     /// The last snapshot stands here.
@@ -113,8 +126,9 @@ impl Worker {
             .await
             .context("cannot read detection state")?;
         let mut engine = Engine::new(catalog.set.clone(), EngineConfig::default());
-        let mut position = 0;
+        let (mut position, mut replayed_to) = (0, 0);
         if let Some(state) = state {
+            replayed_to = state.position;
             match engine.restore(&state.snapshot) {
                 Ok(()) => position = state.snapshot_seq,
                 Err(error) => {
@@ -127,7 +141,12 @@ impl Worker {
         }
         store.set_detect_position(position);
         progress.position.store(position, Ordering::Release);
+        progress.activity.store(Arc::new(engine.activity().clone()));
         Ok(Worker {
+            settings: store.meta().watch_rules(),
+            settings_due: true,
+            replayed_to,
+            shown_at: Instant::now(),
             store,
             rules,
             generation: catalog.generation,
@@ -144,21 +163,27 @@ impl Worker {
         let mut head = self.store.watch_head();
         while !*stop.borrow() {
             self.take_new_rules();
+            self.take_new_settings();
             self.forget_what_is_erased();
             match self.store.read_after(self.position, ROWS) {
                 Ok(batches) if batches.is_empty() => {
                     self.snapshot_if_due(SNAPSHOT_EVENTS_IDLE);
+                    self.show_activity();
                     self.runtime.clone().block_on(async {
                         tokio::select! {
                             _ = head.changed() => {}
+                            _ = self.settings.changed() => self.settings_due = true,
                             _ = stop.changed() => {}
                             () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
                         }
                     });
                 }
                 Ok(batches) => {
-                    batches.iter().for_each(|batch| self.evaluate(batch));
+                    batches.iter().for_each(|batch| self.evaluate_parts(batch));
                     self.snapshot_if_due(SNAPSHOT_EVENTS);
+                    if self.shown_at.elapsed() >= SHOW_EVERY {
+                        self.show_activity();
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, position = self.position, "detection cannot read");
@@ -175,6 +200,60 @@ impl Worker {
             self.generation = catalog.generation;
             self.engine.replace_rules(catalog.set.clone());
         }
+    }
+
+    /// Takes settings and exceptions that people have changed. They hold from here on, and the
+    /// saved state says so: after a crash, events that were evaluated before the change are
+    /// evaluated as they were, and give the same alerts.
+    fn take_new_settings(&mut self) {
+        // Counted from 1: before the first, nothing has been read.
+        let version = *self.settings.borrow_and_update() + 1;
+        self.settings_due |= version != self.progress.settings.load(Ordering::Acquire);
+        if !self.settings_due || self.position < self.replayed_to {
+            return;
+        }
+        let meta = self.store.meta().clone();
+        let policy = match self.runtime.block_on(crate::rules::policy(&meta)) {
+            Ok(policy) => policy,
+            Err(error) => {
+                tracing::error!(%error, "settings of rules cannot be read; trying again");
+                std::thread::sleep(RETRY);
+                return;
+            }
+        };
+        let before = Arc::clone(self.engine.policy());
+        if policy != *before {
+            self.engine.set_policy(Arc::new(policy));
+            if !self.snapshot() {
+                self.engine.set_policy(before);
+                std::thread::sleep(RETRY);
+                return;
+            }
+            tracing::info!(position = self.position, "settings of rules taken over");
+        }
+        self.settings_due = false;
+        self.progress.settings.store(version, Ordering::Release);
+        self.show_activity();
+    }
+
+    /// Lets others see what rules did.
+    fn show_activity(&mut self) {
+        let activity = Arc::new(self.engine.activity().clone());
+        self.progress.activity.store(activity);
+        self.shown_at = Instant::now();
+    }
+
+    /// Evaluates a batch; new settings are taken where the events end that were evaluated before
+    /// the last stop.
+    fn evaluate_parts(&mut self, batch: &EventBatch) {
+        let seqs = batch.seq().values();
+        let known = seqs.partition_point(|seq| *seq <= self.replayed_to);
+        if known == 0 || known == seqs.len() {
+            return self.evaluate(batch);
+        }
+        self.evaluate(&batch.slice(0, known));
+        self.take_new_settings();
+        self.evaluate(&batch.slice(known, seqs.len() - known));
     }
 
     /// Forgets what erasures ask for, and saves the state without it.
@@ -236,6 +315,7 @@ impl Worker {
             engine = Engine::new(set, EngineConfig::default());
         }
         self.engine = engine;
+        self.settings_due = true;
     }
 
     fn snapshot_if_due(&mut self, events: u64) {

@@ -106,7 +106,7 @@ impl Server {
                 .context("WATCHFIRE_ADMIN_TOKEN")?;
         }
         let progress = detection.as_ref().map(Detection::progress);
-        let hooks = hooks(store.clone(), &rules, policy, metrics, progress);
+        let hooks = hooks(store.clone(), &rules, policy, metrics, progress)?;
         let web_config = Arc::new(WebConfig {
             backup_dir: config.backup_dir.clone(),
             ..WebConfig::default()
@@ -230,9 +230,12 @@ fn hooks(
     policy: Arc<TargetPolicy>,
     metrics: PrometheusHandle,
     progress: Option<Arc<Progress>>,
-) -> Hooks {
+) -> Result<Hooks> {
+    let settings = store.meta().watch_rules();
     let reload = rules.clone();
-    Hooks {
+    let seen = progress.clone();
+    let mappings = Mappings::builtin().context("the built-in mappings")?;
+    Ok(Hooks {
         check_target: Box::new(move |url| policy.check_url(url)),
         render_metrics: Box::new(move || {
             metrics::gauge!("watchfire_resident_bytes").set(crate::telemetry::rss_bytes() as f64);
@@ -244,12 +247,20 @@ fn hooks(
             reload.reload();
             Ok(())
         }),
-        status: Box::new(move || status(progress.as_deref())),
+        status: Box::new(move || status(progress.as_deref(), *settings.borrow())),
+        activity: Box::new(move || {
+            let seen = seen.as_ref();
+            seen.map(|p| p.activity.load_full()).unwrap_or_default()
+        }),
+        build_event: Box::new(move |text| crate::rules::read_event(text, &mappings)),
         ready: Box::new(|| Ok(())),
-    }
+    })
 }
 
-fn status(progress: Option<&Progress>) -> serde_json::Map<String, serde_json::Value> {
+fn status(
+    progress: Option<&Progress>,
+    settings: u64,
+) -> serde_json::Map<String, serde_json::Value> {
     let mut sections = serde_json::Map::new();
     if let Some(progress) = progress {
         let position = progress.position.load(Ordering::Acquire);
@@ -258,6 +269,7 @@ fn status(progress: Option<&Progress>) -> serde_json::Map<String, serde_json::Va
             "position": position,
             "alerts": progress.alerts.load(Ordering::Relaxed),
             "panics": progress.panics.load(Ordering::Relaxed),
+            "settings_pending": progress.settings.load(Ordering::Acquire) != settings + 1,
         });
         sections.insert("detection".into(), detection);
     }

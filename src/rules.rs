@@ -8,7 +8,12 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use rust_embed::RustEmbed;
-use watchfire_detect::{RuleFault, RuleFile, RuleSet};
+use watchfire_detect::{
+    RuleException, RuleFault, RuleFile, RulePolicy, RuleSet, RuleSettings, RuleState,
+};
+use watchfire_event::{BatchLimits, EventBatch, RowMeta};
+use watchfire_ingest::Mappings;
+use watchfire_store::meta::{Meta, MetaError};
 use watchfire_web::RuleCatalog;
 
 /// The day-one pack, part of the binary.
@@ -97,6 +102,53 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What people have set about rules, as detection takes it.
+///
+/// # Errors
+/// When the metadata cannot be read.
+pub async fn policy(meta: &Meta) -> Result<RulePolicy, MetaError> {
+    let settings = meta.rule_settings().await?.into_iter().map(|row| {
+        let set = RuleSettings {
+            // A word that only a newer version knows: the rule is as its file says.
+            state: RuleState::parse(&row.state).unwrap_or_default(),
+            severity: row.severity,
+            suppress_ns: row.suppress_ns,
+        };
+        (row.rule_id, set)
+    });
+    let settings = settings.collect();
+    let exceptions = meta.rule_exceptions().await?.into_iter();
+    let exceptions = exceptions.map(|row| RuleException {
+        id: row.id,
+        rules: row.rules,
+        query: row.query,
+        expires_ns: row.expires_ns,
+    });
+    Ok(RulePolicy {
+        settings,
+        exceptions: exceptions.collect(),
+    })
+}
+
+/// Reads an event as the doors do.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_event(text: &str, mappings: &Mappings) -> Result<EventBatch, String> {
+    let meta = RowMeta {
+        received_ns: 0,
+        source: "explain".into(),
+    };
+    let lines = [text.as_bytes()];
+    let (batch, mut refused) =
+        watchfire_ingest::build_batch(&lines, &meta, BatchLimits::default(), mappings);
+    match (batch.rows(), refused.pop()) {
+        (1, _) => Ok(batch),
+        (_, Some(why)) => Err(why.message),
+        _ => Err("this is no event".to_owned()),
+    }
 }
 
 /// The live rules and how to read them again. Cheap to clone.

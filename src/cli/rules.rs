@@ -1,11 +1,12 @@
-//! `watchfire rules check|test`: what is wrong with rules, before they are live.
+//! `watchfire rules check|test|explain`: what is wrong with rules, before they are live, and why
+//! they do or do not match an event.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
-use watchfire_detect::{RuleFault, RuleFile, RuleSet, pack};
+use watchfire_detect::{RuleFault, RuleFile, RuleSet, RuleTrace, TraceNode, pack};
 use watchfire_event::{BatchLimits, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
 
@@ -25,12 +26,31 @@ pub enum RulesCommand {
         /// Folders or files; the built-in pack when none is given
         dirs: Vec<PathBuf>,
     },
+    /// Say why rules do or do not match an event; exit 1 when none matches
+    Explain {
+        /// A file of rules
+        rules: PathBuf,
+        /// A file with one event, JSON; `-` is stdin
+        event: PathBuf,
+        /// Only the rule of this id
+        #[arg(long)]
+        id: Option<String>,
+        /// Print one line of JSON a rule
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(command: &RulesCommand) -> Result<ExitCode> {
     match command {
         RulesCommand::Check { dirs } => check(dirs),
         RulesCommand::Test { dirs } => test(dirs),
+        RulesCommand::Explain {
+            rules,
+            event,
+            id,
+            json,
+        } => explain(rules, event, id.as_deref(), *json),
     }
 }
 
@@ -83,6 +103,73 @@ fn test(dirs: &[PathBuf]) -> Result<ExitCode> {
     let passed = outcomes.len() - failed;
     output::line(&format!("{passed} passed, {failed} failed"));
     Ok(code(failed == 0 && faults.is_empty() && passed > 0))
+}
+
+fn explain(path: &Path, event: &Path, id: Option<&str>, json: bool) -> Result<ExitCode> {
+    let (files, mut faults) = rules::read_dir(path);
+    let (set, broken) = RuleSet::load(&files);
+    faults.extend(broken);
+    report(&faults);
+    let text = match event.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin())?,
+        false => std::fs::read_to_string(event)
+            .with_context(|| format!("cannot read {}", event.display()))?,
+    };
+    // Spread over lines it is the same event; the doors want one a line.
+    let value: serde_json::Value =
+        serde_json::from_str(&text).context("the event is not one JSON value")?;
+    let batch = rules::read_event(&value.to_string(), &Mappings::builtin()?)
+        .map_err(|why| anyhow::anyhow!("the event cannot be read: {why}"))?;
+    let infos = set.infos().into_iter();
+    let asked = infos.filter(|info| id.is_none_or(|id| info.id == id));
+    let traces: Vec<RuleTrace> = asked
+        .filter_map(|info| set.explain(&info.id, &batch, 0))
+        .collect();
+    anyhow::ensure!(
+        !traces.is_empty(),
+        "there is no such rule in {}",
+        path.display()
+    );
+    for trace in &traces {
+        match json {
+            true => output::line(&serde_json::to_string(trace)?),
+            false => print_trace(trace, 0),
+        }
+    }
+    Ok(code(traces.iter().any(|trace| trace.matched)))
+}
+
+fn print_trace(trace: &RuleTrace, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let text = format!("{indent}{} ({})", trace.title, trace.id);
+    output::line(&output::printable(&text));
+    output::line(&output::printable(&format!("{indent}  {}", trace.sentence)));
+    trace
+        .conditions
+        .iter()
+        .for_each(|node| print_node(node, depth + 1));
+    trace
+        .group
+        .iter()
+        .for_each(|node| print_node(node, depth + 1));
+    trace
+        .rules
+        .iter()
+        .for_each(|rule| print_trace(rule, depth + 1));
+}
+
+fn print_node(node: &TraceNode, depth: usize) {
+    let mark = if node.matched { '+' } else { '-' };
+    let name = node.name.as_deref().unwrap_or_default();
+    let text = match node.what {
+        "field" | "keywords" | "query" => node.cause(),
+        what => format!("{what} {name}"),
+    };
+    let line = format!("{}{mark} {}", "  ".repeat(depth), text.trim_end());
+    output::line(&output::printable(&line));
+    node.parts
+        .iter()
+        .for_each(|part| print_node(part, depth + 1));
 }
 
 fn batch(events: &[serde_json::Value], mappings: &Mappings) -> EventBatch {

@@ -54,6 +54,7 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     use routes as r;
     let (get, post, patch, delete) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
+    let put = Method::PUT;
     vec![
         route(&get, "/api/v1/search", Needs(Read), r::search::search),
         route(
@@ -160,6 +161,24 @@ pub fn routes() -> Vec<Route> {
         ),
         route(&get, "/api/v1/rules", Needs(Read), r::rules::list),
         route(&get, "/api/v1/rules/{id}", Needs(Read), r::rules::get),
+        route(
+            &put,
+            "/api/v1/rules/{id}",
+            Needs(Triage),
+            r::rules::settings::change,
+        ),
+        route(
+            &get,
+            "/api/v1/rules/{id}/health",
+            Needs(Read),
+            r::rules::health::health,
+        ),
+        route(
+            &post,
+            "/api/v1/rules/{id}/explain",
+            Needs(Read),
+            r::rules::explain::explain,
+        ),
         route(&post, "/api/v1/rules/check", Needs(Read), r::rules::check),
         route(
             &post,
@@ -168,6 +187,17 @@ pub fn routes() -> Vec<Route> {
             r::rules::reload,
         ),
         route(&get, "/api/v1/detectors", Needs(Read), r::rules::detectors),
+        route(&get, EXCEPTIONS, Needs(Read), r::exceptions::list),
+        route(&post, EXCEPTIONS, Needs(Triage), r::exceptions::create),
+        route(
+            &post,
+            "/api/v1/exceptions/preview",
+            Needs(Read),
+            r::exceptions::preview,
+        ),
+        route(&get, EXCEPTION, Needs(Read), r::exceptions::get),
+        route(&patch, EXCEPTION, Needs(Triage), r::exceptions::change),
+        route(&delete, EXCEPTION, Needs(Triage), r::exceptions::delete),
         route(&get, "/api/v1/status", Needs(Read), r::status::status),
         route(&get, "/api/v1/audit", Needs(Admin), r::audit::audit),
         route(&post, "/api/v1/backups", Needs(Admin), r::backups::create).streaming(),
@@ -187,6 +217,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+const EXCEPTIONS: &str = "/api/v1/exceptions";
+const EXCEPTION: &str = "/api/v1/exceptions/{id}";
 const DELIVERY: &str = "/api/v1/channels/{id}/deliveries/{delivery}";
 const REPLAY: &str = "/api/v1/channels/{id}/deliveries/{delivery}/replay";
 
@@ -197,6 +229,7 @@ where
 {
     let filter = match *method {
         Method::POST => MethodFilter::POST,
+        Method::PUT => MethodFilter::PUT,
         Method::PATCH => MethodFilter::PATCH,
         Method::DELETE => MethodFilter::DELETE,
         _ => MethodFilter::GET,

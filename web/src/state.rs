@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_detect::{RuleFault, RuleSet};
+use watchfire_detect::{Activity, RuleFault, RuleSet};
+use watchfire_event::EventBatch;
 use watchfire_store::Store;
 use watchfire_store::meta::Meta;
 
@@ -54,6 +55,9 @@ pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 /// Says why webhooks may not be sent to a URL.
 pub type CheckTarget = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
+/// Makes a batch of one row out of an event's JSON text.
+pub type BuildEvent = dyn Fn(&str) -> Result<EventBatch, String> + Send + Sync;
+
 /// What the web needs from the root, as closures, so that it need not know the root.
 pub struct Hooks {
     /// May webhooks be sent to this URL? The text says why not. May block.
@@ -65,6 +69,10 @@ pub struct Hooks {
     /// More sections for `GET /api/v1/status`, such as `detection`. Its `readers.detect` is the
     /// position of the detection thread.
     pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
+    /// What rules did, as of the last second or so.
+    pub activity: Box<dyn Fn() -> Arc<Activity> + Send + Sync>,
+    /// Reads an event as the doors do, mappings included. The text says what is wrong with it.
+    pub build_event: Box<BuildEvent>,
     /// Is everything running that a request may need? The text says what is not.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -77,6 +85,8 @@ impl Default for Hooks {
             render_metrics: Box::new(String::new),
             reload_rules: Box::new(|| Err("reloading is not available".to_owned())),
             status: Box::new(JsonObject::new),
+            activity: Box::new(Arc::default),
+            build_event: Box::new(|_| Err("events cannot be read here".to_owned())),
             ready: Box::new(|| Ok(())),
         }
     }

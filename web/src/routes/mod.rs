@@ -7,6 +7,7 @@ pub mod channels;
 pub mod dead_letters;
 pub mod entities;
 pub mod erasures;
+pub mod exceptions;
 pub mod export;
 pub mod facets;
 pub mod fields;

@@ -1,4 +1,9 @@
-//! `/api/v1/rules` and `/api/v1/detectors`: what is live, what is not, and what a text would be.
+//! `/api/v1/rules` and `/api/v1/detectors`: what is live, what is not, what people set about it
+//! and what became of it, and what a text would be.
+
+pub mod explain;
+pub mod health;
+pub mod settings;
 
 use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
@@ -7,17 +12,74 @@ use serde_json::json;
 use utoipa::ToSchema;
 use watchfire_detect::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 
+use health::{Book, Health};
+use settings::Settings;
+
+use super::exceptions::ExceptionView;
+
 use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
 use crate::extract::Json;
 use crate::state::AppState;
 
+/// A loaded rule with what is set about it and what became of it.
+#[derive(Serialize, ToSchema)]
+pub struct RuleRow {
+    /// The rule as its file says: id, title, kind, severity, tags, fields, path and so on.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    info: RuleInfo,
+    /// What people set.
+    settings: Settings,
+    /// What became of it.
+    health: Health,
+}
+
+/// What is set about a rule whose file is gone. It holds again once the rule is back.
+#[derive(Serialize, ToSchema)]
+pub struct GoneRule {
+    /// The rule's id.
+    id: String,
+    /// Its title when this was set.
+    title: String,
+    /// What people set.
+    settings: Settings,
+}
+
+/// Everything about one rule.
+#[derive(Serialize, ToSchema)]
+pub struct RuleAnswer {
+    /// The rule, or what is left of it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    rule: Described,
+    /// Is its file gone?
+    gone: bool,
+    /// What people set.
+    settings: Settings,
+    /// What became of it.
+    health: Health,
+    /// The exceptions that are about it.
+    exceptions: Vec<ExceptionView>,
+    /// Its document, YAML; of a detector, its file.
+    text: Option<String>,
+}
+
+/// A rule that is loaded, or one whose file is gone.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Described {
+    Live(Box<RuleInfo>),
+    Gone { id: String, title: String },
+}
+
 /// The rules.
 #[derive(Serialize, ToSchema)]
 pub struct RulesAnswer {
-    /// Live rules: id, title, kind, severity, tags, fields, path and so on.
-    #[schema(value_type = Vec<Object>)]
-    rules: Vec<RuleInfo>,
+    /// Live rules.
+    rules: Vec<RuleRow>,
+    /// Settings of rules that are not there.
+    gone: Vec<GoneRule>,
     /// Documents that are not live, each with path, line, code and message.
     #[schema(value_type = Vec<Object>)]
     faults: Vec<RuleFault>,
@@ -52,35 +114,71 @@ pub struct CheckAnswer {
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules", responses(
     (status = 200, description = "The rules", body = RulesAnswer),
 ))]
-pub async fn list(State(state): State<AppState>) -> JsonAnswer<RulesAnswer> {
-    let catalog = state.rules.load();
-    JsonAnswer(RulesAnswer {
-        rules: catalog.set.infos(),
+pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<RulesAnswer>, ApiError> {
+    let book = Book::load(&state).await?;
+    let catalog = &book.catalog;
+    let rows = catalog.set.infos().into_iter().map(|info| RuleRow {
+        settings: book.settings(&info.id),
+        health: book.health(&info.id, info.kind, false),
+        info,
+    });
+    let gone = book
+        .set
+        .iter()
+        .filter(|(id, _)| catalog.set.info(id).is_none());
+    let mut gone: Vec<GoneRule> = gone
+        .map(|(id, setting)| GoneRule {
+            id: id.clone(),
+            title: setting.title.clone(),
+            settings: book.settings(id),
+        })
+        .collect();
+    gone.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(JsonAnswer(RulesAnswer {
+        rules: rows.collect(),
+        gone,
         faults: catalog.faults.clone(),
         generation: catalog.generation,
-    })
+    }))
 }
 
-/// One live rule.
+/// One rule: its text, what people set about it, what became of it, and its exceptions.
 #[utoipa::path(get, path = "/api/v1/rules/{id}", tag = "rules",
     params(("id" = String, Path, description = "The rule's id")), responses(
-    (status = 200, description = "The rule", body = Object),
+    (status = 200, description = "The rule", body = RuleAnswer),
     (status = 404, description = "not_found", body = Problem),
 ))]
 pub async fn get(
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<JsonAnswer<RuleInfo>, ApiError> {
-    let found = state
-        .rules
-        .load()
-        .set
-        .infos()
-        .into_iter()
-        .find(|rule| rule.id == id);
-    found
-        .map(JsonAnswer)
-        .ok_or_else(|| ApiError::not_found("rule"))
+) -> Result<JsonAnswer<RuleAnswer>, ApiError> {
+    answer(&state, &id).await.map(JsonAnswer)
+}
+
+async fn answer(state: &AppState, id: &str) -> Result<RuleAnswer, ApiError> {
+    let book = Book::load(state).await?;
+    let info = book.catalog.set.info(id);
+    let text = info.map(|info| info.text.to_string());
+    let kind = info.map_or(RuleKind::Sigma, |info| info.kind);
+    let rule = match (info, book.set.get(id)) {
+        (Some(info), _) => Described::Live(Box::new(info.clone())),
+        (None, Some(setting)) => Described::Gone {
+            id: id.to_owned(),
+            title: setting.title.clone(),
+        },
+        (None, None) => return Err(ApiError::not_found("rule")),
+    };
+    let rows = state.meta().rule_exceptions().await?.into_iter();
+    let about = rows.filter(|row| row.rules.is_empty() || row.rules.iter().any(|r| r == id));
+    let about = about.map(|row| ExceptionView::new(row, &book));
+    Ok(RuleAnswer {
+        rule,
+        gone: info.is_none(),
+        settings: book.settings(id),
+        health: book.health(id, kind, true),
+        exceptions: about.collect(),
+        text,
+    })
 }
 
 /// Says whether a text would load as rules. Nothing is kept.
@@ -126,7 +224,7 @@ pub async fn reload(
             json!({ "generation": generation }),
         )
         .await?;
-    Ok(list(State(state)).await)
+    list(State(state)).await
 }
 
 /// The detectors.

@@ -1,0 +1,175 @@
+//! What became of rules: matches, alerts, verdicts, and whether they can match at all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use watchfire_detect::{Activity, RuleCounts, RuleKind, total};
+use watchfire_event::time::to_rfc3339;
+use watchfire_store::meta::{RuleSetting, Verdicts};
+
+use super::settings::Settings;
+use crate::error::{ApiError, Problem};
+use crate::state::{AppState, RuleCatalog};
+
+/// Days over which fields must have come for a rule to be called able to match.
+const FIELD_DAYS: i64 = 7;
+/// Days of the short overview.
+const DAYS: usize = 7;
+/// Days and hours of the long one.
+const MORE_DAYS: usize = 31;
+const HOURS: usize = 24;
+
+/// What became of a rule. Days and hours are those of receipt, in UTC.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Events that matched in the last 24 hours, those hidden by exceptions included; of a
+    /// correlation or a detector, how often it fired.
+    matched_24h: u64,
+    /// Since the beginning of the day six days ago: 7 days with today.
+    matched_7d: u64,
+    /// Alerts raised in these 7 days.
+    alerts_7d: u64,
+    /// Alerts a day in these 7 days.
+    alerts_per_day: f64,
+    /// Matches that exceptions hid in these 7 days.
+    hidden_7d: u64,
+    /// Matches that became part of an alert only because the rule suppresses for longer.
+    suppressed_7d: u64,
+    /// Alerts that would have been raised in these 7 days, had the rule not been in shadow.
+    shadow_alerts_7d: u64,
+    /// Matches of each of these 7 days, oldest first; the last is today.
+    days: Vec<u64>,
+    /// Event time of the newest match.
+    last_match: Option<String>,
+    /// Alerts there are, and how they were closed.
+    #[schema(value_type = Object)]
+    verdicts: Verdicts,
+    /// Share of alerts closed as false positives among all closed ones; null without any.
+    false_positive_share: Option<f64>,
+    /// Can an event match at all, as far as fields tell? Null where nothing is known.
+    can_match: Option<bool>,
+    /// Fields the rule cannot do without and that no event of the last 7 days had.
+    missing_fields: Vec<String>,
+    /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    history: Option<History>,
+}
+
+/// Counts over time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct History {
+    /// Each of the last 24 hours, oldest first.
+    #[schema(value_type = Vec<Object>)]
+    by_hour: Vec<RuleCounts>,
+    /// Each of the last 31 days, oldest first.
+    #[schema(value_type = Vec<Object>)]
+    by_day: Vec<RuleCounts>,
+}
+
+/// Everything that is known of rules at one moment.
+pub struct Book {
+    /// The rules that are live.
+    pub catalog: Arc<RuleCatalog>,
+    /// What is set, by rule.
+    pub set: HashMap<String, RuleSetting>,
+    /// What rules did.
+    pub activity: Arc<Activity>,
+    /// The present, nanoseconds since the epoch.
+    pub now_ns: i64,
+    verdicts: HashMap<String, Verdicts>,
+    /// Rules that cannot match and the fields they lack; none where nothing is known.
+    blind: Option<BTreeMap<String, Vec<String>>>,
+}
+
+impl Book {
+    /// Reads everything.
+    pub async fn load(state: &AppState) -> Result<Book, ApiError> {
+        let (catalog, activity) = (state.rules.load_full(), (state.hooks.activity)());
+        let now_ns = crate::now_ns();
+        let (set, did) = (Arc::clone(&catalog.set), Arc::clone(&activity));
+        // The first time after a reload takes a while with thousands of rules.
+        let finding = tokio::task::spawn_blocking(move || {
+            let seen = did.fields_seen(now_ns, FIELD_DAYS)?;
+            Some(set.blind(&seen))
+        });
+        let settings = state.meta().rule_settings().await?.into_iter();
+        let verdicts = state.meta().verdicts().await?;
+        Ok(Book {
+            set: settings.map(|s| (s.rule_id.clone(), s)).collect(),
+            verdicts: verdicts.into_iter().collect(),
+            blind: finding.await.map_err(ApiError::internal)?,
+            catalog,
+            activity,
+            now_ns,
+        })
+    }
+
+    /// What is set about a rule.
+    pub fn settings(&self, id: &str) -> Settings {
+        Settings::of(self.set.get(id))
+    }
+
+    /// What became of a rule.
+    pub fn health(&self, id: &str, kind: RuleKind, long: bool) -> Health {
+        let did = self.activity.rule(id);
+        let days = |n| {
+            did.map(|d| d.days(self.now_ns, n))
+                .unwrap_or(vec![RuleCounts::default(); n])
+        };
+        let hours = did.map(|d| d.hours(self.now_ns, HOURS));
+        let hours = hours.unwrap_or(vec![RuleCounts::default(); HOURS]);
+        let week = days(DAYS);
+        let sum = total(&week);
+        let name = match kind {
+            RuleKind::Detector => id.to_owned(),
+            _ => format!("sigma:{id}"),
+        };
+        let verdicts = self.verdicts.get(&name).cloned().unwrap_or_default();
+        let closed = verdicts.true_positive + verdicts.false_positive + verdicts.benign;
+        let share = verdicts.false_positive as f64 / closed.max(1) as f64;
+        let is_asked = kind != RuleKind::Filter && self.catalog.set.info(id).is_some();
+        let blind = self.blind.as_ref().filter(|_| is_asked);
+        Health {
+            matched_24h: total(&hours).matched,
+            matched_7d: sum.matched,
+            alerts_7d: sum.alerts,
+            alerts_per_day: (sum.alerts as f64 / DAYS as f64 * 100.0).round() / 100.0,
+            hidden_7d: sum.hidden,
+            suppressed_7d: sum.suppressed,
+            shadow_alerts_7d: sum.shadow_alerts,
+            days: week.iter().map(|day| day.matched).collect(),
+            last_match: did.and_then(|d| d.last_match_ns).map(to_rfc3339),
+            verdicts,
+            false_positive_share: (closed > 0).then_some((share * 1e3).round() / 1e3),
+            can_match: blind.map(|blind| !blind.contains_key(id)),
+            missing_fields: blind.and_then(|b| b.get(id)).cloned().unwrap_or_default(),
+            history: long.then(|| History {
+                by_hour: hours,
+                by_day: days(MORE_DAYS),
+            }),
+        }
+    }
+}
+
+/// What became of a rule: matches, alerts, verdicts, fields that do not arrive.
+#[utoipa::path(get, path = "/api/v1/rules/{id}/health", tag = "rules",
+    params(("id" = String, Path, description = "The rule's id")), responses(
+    (status = 200, description = "What became of it", body = Health),
+    (status = 404, description = "not_found", body = Problem),
+))]
+pub async fn health(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<JsonAnswer<Health>, ApiError> {
+    let book = Book::load(&state).await?;
+    let kind = book.catalog.set.info(&id).map(|info| info.kind);
+    if kind.is_none() && !book.set.contains_key(&id) {
+        return Err(ApiError::not_found("rule"));
+    }
+    let kind = kind.unwrap_or(RuleKind::Sigma);
+    Ok(JsonAnswer(book.health(&id, kind, true)))
+}
