@@ -9,6 +9,8 @@ async function pages(page, mark) {
   const alert = await page
     .$eval('.alert-item', (link) => link.getAttribute('href'))
     .catch(() => null);
+  await page.goto('/rules');
+  const rule = await page.getAttribute('.page tbody th a', 'href');
   return [
     [
       'search',
@@ -27,6 +29,7 @@ async function pages(page, mark) {
       : []),
     ['an entity', '/entities?kind=service&value=auth', '.companions'],
     ['rules', '/rules', '.page table'],
+    ['a rule', rule, '.rule-settings form'],
     ['data', '/data', '.page table'],
     ['settings', '/settings', '.page-tabs'],
     ['tokens', '/settings?tab=tokens', '.page table'],

@@ -2,6 +2,8 @@
 
 import { makeAlerts, makeEvents, stored } from './mock-data.mjs';
 import { parse, valuesAt } from './mock-query.mjs';
+import { Refusal } from './mock-refusal.mjs';
+import { RULE_ROUTES } from './mock-rules.mjs';
 
 const events = makeEvents(Date.now());
 const alerts = makeAlerts(Date.now(), events);
@@ -24,14 +26,6 @@ export const tails = new Set();
 const refuse = () => {
   throw new Refusal(404, 'not_found', 'there is no such kind of entity');
 };
-
-/** An answer that is not a success. */
-export class Refusal extends Error {
-  constructor(status, code, detail, position) {
-    super(detail);
-    Object.assign(this, { status, code, position });
-  }
-}
 
 const bound = (text, otherwise) => {
   if (!text) return otherwise;
@@ -298,52 +292,6 @@ async function testChannel({ id }) {
   return { id: 'd1', state: 'pending' };
 }
 
-const RULES = {
-  rules: [
-    {
-      id: '8c0f5f0a-1b2c-4d3e-9f00-aa0011223344',
-      title: 'SQL injection in a request path',
-      kind: 'sigma',
-      severity: 'critical',
-      status: 'stable',
-      tags: ['attack.t1190'],
-      path: 'rules/web/sqli.yml',
-      fields: ['url.path', 'url.query'],
-      description: 'Union, comment and tautology patterns in paths and queries.',
-    },
-    {
-      id: 'first_seen.service_edge',
-      title: 'New service edge',
-      kind: 'detector',
-      severity: 'high',
-      status: 'stable',
-      tags: ['attack.t1552'],
-      path: 'rules/detectors/service_edge.yml',
-      fields: ['source.service.name', 'service.name'],
-      description: 'A service calls another for the first time.',
-    },
-    {
-      id: 'rate.failed_logins_per_ip',
-      title: 'Many failed logins from one address',
-      kind: 'detector',
-      severity: 'high',
-      status: 'stable',
-      tags: ['attack.t1110.003', 'owasp.api2'],
-      path: 'rules/detectors/failed_logins.yml',
-      fields: ['source.ip', 'event.outcome'],
-      description: 'Failed logins per address against its usual number.',
-    },
-  ],
-  faults: [
-    {
-      path: 'rules/local/broken.yml',
-      line: 12,
-      code: 'invalid_yaml',
-      message: 'did not find expected key',
-    },
-  ],
-};
-
 const channel = named(channels, 'c');
 const token = named(tokens, 'k');
 const user = named(users, 'u');
@@ -361,12 +309,6 @@ const AUDIT = [
   },
 ];
 
-function checkRule(text) {
-  const ok = text.includes('detection:');
-  const fault = { path: 'text.yml', line: 1, code: 'invalid_rule', message: 'detection is missing' };
-  return { ok, rules: ok ? [RULES.rules[0]] : [], faults: ok ? [] : [fault] };
-}
-
 /** Answers by method and path; `*` stands for one part. */
 export const ROUTES = {
   'GET /search': search,
@@ -377,8 +319,7 @@ export const ROUTES = {
   'GET /alerts/*': ({ id }) => oneAlert(id),
   'PATCH /alerts/*': patchAlert,
   'POST /alerts/*/comments': comment,
-  'GET /rules': () => RULES,
-  'POST /rules/*': ({ body }) => checkRule(body.text),
+  ...RULE_ROUTES,
   'GET /audit': () => ({ rows: AUDIT, head: { seq: 1, hash: 'ab12' } }),
   'GET /entities/*/*': entity,
   'GET /channels': () => ({ channels }),

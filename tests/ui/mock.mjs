@@ -9,7 +9,8 @@ import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROUTES, Refusal, matching, queryOf, tails } from './mock-api.mjs';
+import { ROUTES, matching, queryOf, tails } from './mock-api.mjs';
+import { Refusal } from './mock-refusal.mjs';
 
 const PORT = Number(process.argv[2] ?? 7799);
 const UI = fileURLToPath(new URL('../../web/ui/', import.meta.url));

@@ -10,6 +10,7 @@ import { Score, launch, send } from './harness.mjs';
 import { checkAccess, checkLoginAccess } from './check-access.mjs';
 import { checkAlerts } from './check-alerts.mjs';
 import { checkHostile } from './check-hostile.mjs';
+import { checkRules } from './check-rules.mjs';
 import { checkSearch } from './check-search.mjs';
 import { checkSettings, checkSignOut, enter, makeToken } from './check-settings.mjs';
 import { checkStatic } from './check-static.mjs';
@@ -35,6 +36,7 @@ try {
   );
   await checkSearch(run);
   await checkAlerts(run);
+  await checkRules(run);
   await checkSettings(run);
   await checkHostile(run);
   await checkAccess(run);

@@ -2,6 +2,7 @@
 import { html } from '../lib/html.js';
 import { capital, emphasised, reasonTitle, tag } from '../lib/alert.js';
 import { exact, plural, shortTime } from '../lib/format.js';
+import { href } from '../lib/route.js';
 import { zone } from '../lib/state.js';
 import { AlertActions } from './alert-actions.js';
 import { Baseline } from './baseline.js';
@@ -38,8 +39,11 @@ function Origin({ alert }) {
   const { rule, kind, detector, score } = alert;
   const what = rule ? `Sigma rule, level ${rule.level}` : `${capital(kind)} detector`;
   const points = Number(score).toFixed(1);
+  const seq = alert.evidence?.events?.[0];
   return html`<p class="faint source">
-    ${what} · ${' '}<span class="mono">${detector}</span>${' '} · score ${points}
+    ${what} · ${' '}<a class="mono" href=${href('/rules', { id: rule?.id ?? detector, seq })}>
+      ${detector}
+    </a>${' '} · score ${points}
   </p>`;
 }
 

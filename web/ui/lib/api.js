@@ -64,6 +64,7 @@ async function call(method, path, { params, body, signal } = {}) {
 
 export const get = (path, params, signal) => call('GET', path, { params, signal });
 export const post = (path, body = {}) => call('POST', path, { body });
+export const put = (path, body) => call('PUT', path, { body });
 export const patch = (path, body) => call('PATCH', path, { body });
 export const remove = (path) => call('DELETE', path);
 

@@ -1,93 +1,130 @@
-// The rules that are loaded, whether the fields they read arrive, and the files that could not
-// be read.
-import { html, useEffect, useState } from '../lib/html.js';
+// The rules that are loaded: how each is run, what became of it, whether it can match at all; the
+// files that could not be read.
+import { html, useState } from '../lib/html.js';
 import { get } from '../lib/api.js';
-import { capital, tag } from '../lib/alert.js';
-import { count, plural } from '../lib/format.js';
-import { knownFields, refreshFields } from '../lib/known.js';
-import { href } from '../lib/route.js';
+import { capital } from '../lib/alert.js';
+import { count, exact, plural, shortTime } from '../lib/format.js';
+import { href, route, setParams } from '../lib/route.js';
+import { zone } from '../lib/state.js';
 import { useLoad } from '../lib/load.js';
 import { Empty } from '../components/empty.js';
 import { RuleCheck } from '../components/rule-check.js';
+import { Spark } from '../components/spark.js';
+import { Blind, RulePage, share } from './rule.js';
 
 const SHOWN = 200;
-const FIELDS_NAMED = 3;
-const TAGS_NAMED = 4;
 
-const detectorOf = (rule) => (rule.kind === 'detector' ? rule.id : `sigma:${rule.id}`);
+const SHOWS = [
+  ['', 'all', () => true],
+  ['firing', 'matched in 7 days', (rule) => rule.health.matched_7d > 0],
+  ['blind', 'cannot match', (rule) => rule.health.can_match === false],
+  ['changed', 'changed here', (rule) => rule.settings.changed !== null],
+];
 
-const missing = (rule, seen) => (rule.fields ?? []).filter((name) => !seen.has(name));
-
-function Fields({ rule, seen }) {
-  const absent = missing(rule, seen);
-  if (seen.size === 0) return html`<span class="faint">no events yet</span>`;
-  if (absent.length === 0) return html`<span class="good">all its fields arrive</span>`;
-  const rest = absent.length - FIELDS_NAMED;
-  const named = absent.slice(0, FIELDS_NAMED).join(', ');
-  return html`<span class="dim" title=${absent.join(', ')}>
-    not seen yet: ${named}${rest > 0 ? ` and ${rest} more` : ''}
+function Severity({ rule }) {
+  const own = rule.settings.severity;
+  if (!own) return html`<span class=${`severity-word ${rule.severity}`}>
+    ${capital(rule.severity)}
   </span>`;
+  return html`<span class=${`severity-word ${own}`}>${capital(own)}</span>
+    <span class="faint"> file: ${rule.severity}</span>`;
 }
 
-function Rule({ rule, seen }) {
-  const { title, description, severity, kind, status } = rule;
-  const tags = (rule.tags ?? []).slice(0, TAGS_NAMED).map((text) => tag(text).title);
+function State({ settings, health }) {
+  const { state } = settings;
+  if (state === 'live') return html`<span class=${health.can_match === false ? 'dim' : 'good'}>
+    live
+  </span>`;
+  return html`<span class="warn">${state}</span>`;
+}
+
+function Rule({ rule }) {
+  const { title, id, health, kind } = rule;
   return html`<tr>
     <th scope="row">
-      <b>${title}</b>
-      ${description && html`<details>
-        <summary class="dim">What it finds</summary>
-        <p class="dim">${description}</p>
-      </details>`}
+      <a href=${href('/rules', { id })}>${title}</a>
+      ${health.can_match === false && html`<br /><${Blind} health=${health} />`}
     </th>
-    <td data-label="severity">
-      <span class=${`severity-word ${severity}`}>${capital(severity)}</span>
+    <td data-label="state"><${State} ...${rule} /></td>
+    <td data-label="severity"><${Severity} rule=${rule} /></td>
+    <td data-label="kind">${kind}</td>
+    <td data-label="last match">${health.last_match
+      ? html`<span title=${exact(health.last_match)}>${shortTime(health.last_match)}</span>`
+      : html`<span class="faint">never</span>`}</td>
+    <td data-label="7 days" class="nowrap">
+      <${Spark} values=${health.days} /> ${count(health.matched_7d)}
     </td>
-    <td data-label="kind">${kind}${status ? `, ${status}` : ''}</td>
-    <td data-label="fields"><${Fields} rule=${rule} seen=${seen} /></td>
-    <td data-label="tags">${tags.join(', ')}</td>
-    <td><a href=${href('/alerts', { q: `detector:${detectorOf(rule)}` })}>
-      alerts<span class="sr"> of ${title}</span>
-    </a></td>
+    <td data-label="alerts" class="number">${count(health.alerts_7d)}</td>
+    <td data-label="false positives" class="number">${share(health.false_positive_share)}</td>
   </tr>`;
 }
 
-function Live({ rules, seen }) {
-  const [wanted, setWanted] = useState('');
+/** Those that match first, then those with alerts, then by title. */
+function byActivity(a, b) {
+  const most = b.health.matched_7d - a.health.matched_7d;
+  return most || b.health.verdicts.alerts - a.health.verdicts.alerts || (a.title < b.title ? -1 : 1);
+}
+
+function Shows({ rules, show, params }) {
+  return html`<nav class="page-tabs" aria-label="Which rules">${SHOWS.map(([name, title, test]) => html`<a
+    key=${name}
+    href=${href('/rules', { ...params, show: name })}
+    aria-current=${name === show ? 'true' : undefined}
+  >${title} <span class="faint">${count(rules.filter(test).length)}</span></a>`)}</nav>`;
+}
+
+function Table({ rules }) {
+  return html`<div class="scroll"><table>
+    <caption class="sr">Rules</caption>
+    <thead><tr>
+      <th scope="col">Rule</th><th scope="col">State</th><th scope="col">Severity</th>
+      <th scope="col">Kind</th><th scope="col">Last match</th><th scope="col">7 days</th>
+      <th scope="col" class="number">Alerts</th>
+      <th scope="col" class="number">False positives</th>
+    </tr></thead>
+    <tbody>${rules.map((rule) => html`<${Rule} key=${rule.path + rule.id} rule=${rule} />`)}</tbody>
+  </table></div>`;
+}
+
+function Live({ rules }) {
+  zone.use();
+  const { params } = route.use();
+  const [wanted, setWanted] = useState(params.find ?? '');
   const word = wanted.trim().toLowerCase();
+  const show = params.show ?? '';
+  const test = SHOWS.find(([name]) => name === show)?.[2] ?? SHOWS[0][2];
   const textOf = ({ title, id, path, tags }) => [title, id, path, ...(tags ?? [])].join(' ');
-  const found = rules.filter((rule) => textOf(rule).toLowerCase().includes(word));
-  const ready = rules.filter((rule) => missing(rule, seen).length === 0).length;
-  const arrive = seen.size > 0 ? `; the fields of ${count(ready)} arrive` : '';
+  const found = rules.filter((rule) => textOf(rule).toLowerCase().includes(word) && test(rule));
   const rest = found.length - SHOWN;
+  const type = (event) => {
+    setWanted(event.target.value);
+    setParams({ find: event.target.value || undefined }, { replace: true });
+  };
   return html`<section>
     <p class="lead">
-      ${plural(rules.length, 'rule')} live${arrive}. Rules are files;
-      a change is taken up without a restart.
+      ${plural(rules.length, 'rule')}. Rules are files; a change of a file or of a setting is taken
+      up without a restart.
     </p>
+    <${Shows} rules=${rules} show=${show} params=${params} />
     <div class="form"><label class="field">
       <span>Filter by title, tag or file</span>
-      <input
-        class="input small"
-        type="search"
-        value=${wanted}
-        onInput=${(event) => setWanted(event.target.value)}
-      />
+      <input class="input small" type="search" value=${wanted} onInput=${type} />
     </label></div>
-    <div class="scroll"><table>
-      <caption class="sr">Rules</caption>
-      <thead><tr>
-        <th scope="col">Rule</th><th scope="col">Severity</th><th scope="col">Kind</th>
-        <th scope="col">Fields</th><th scope="col">Tags</th>
-        <th scope="col"><span class="sr">Alerts</span></th>
-      </tr></thead>
-      <tbody>${found.slice(0, SHOWN).map((rule) => html`<${Rule}
-        key=${rule.path + rule.id}
-        rule=${rule}
-        seen=${seen}
-      />`)}</tbody>
-    </table></div>
+    ${found.length === 0
+      ? html`<p class="dim">No rule fits.</p>`
+      : html`<${Table} rules=${found.sort(byActivity).slice(0, SHOWN)} />`}
     ${rest > 0 && html`<p class="dim">${count(rest)} more; filter to see them.</p>`}
+  </section>`;
+}
+
+function Gone({ gone }) {
+  return html`<section>
+    <h2>${plural(gone.length, 'rule')} gone</h2>
+    <p class="lead">Their files are gone; what was set about them is kept for when they are back.</p>
+    <ul>${gone.map(({ id, title, settings }) => html`<li key=${id}>
+      <a href=${href('/rules', { id })}>${title}</a>${' '}
+      <span class="dim">${settings.state}, set by ${settings.changed_by}</span>
+    </li>`)}</ul>
   </section>`;
 }
 
@@ -124,21 +161,23 @@ function NoRules() {
   <//>`;
 }
 
-export function RulesPage() {
-  const known = knownFields.use();
+function AllRules() {
   const { data, error } = useLoad((signal) => get('/rules', {}, signal), []);
-  useEffect(() => {
-    refreshFields();
-  }, []);
-  const seen = new Set(known.map((field) => field.name));
   return html`<main id="main" tabindex="-1">
     <div class="head"><h1>Rules</h1></div>
     <div class="page">
       ${error && html`<p class="error" role="alert">${error.message}</p>`}
       ${data?.rules.length === 0 && html`<${NoRules} />`}
-      ${data?.rules.length > 0 && html`<${Live} rules=${data.rules} seen=${seen} />`}
+      ${data?.rules.length > 0 && html`<${Live} rules=${data.rules} />`}
+      ${data?.gone.length > 0 && html`<${Gone} gone=${data.gone} />`}
       ${data && html`<section><${RuleCheck} /></section>`}
       ${data?.faults.length > 0 && html`<${Faults} faults=${data.faults} />`}
     </div>
   </main>`;
+}
+
+export function RulesPage() {
+  const { params } = route.use();
+  if (params.id) return html`<${RulePage} key=${params.id} id=${params.id} seq=${params.seq} />`;
+  return html`<${AllRules} />`;
 }

@@ -1,0 +1,119 @@
+// One rule: what it finds, what became of it, its settings, exceptions, text, and why it matches.
+import { html, useState } from '../lib/html.js';
+import { get } from '../lib/api.js';
+import { capital, tag } from '../lib/alert.js';
+import { count, exact, number, shortTime } from '../lib/format.js';
+import { href } from '../lib/route.js';
+import { useLoad } from '../lib/load.js';
+import { zone } from '../lib/state.js';
+import { Command } from '../components/empty.js';
+import { Exceptions } from '../components/exceptions.js';
+import { RuleExplain } from '../components/rule-explain.js';
+import { RuleSettings } from '../components/rule-settings.js';
+import { Spark } from '../components/spark.js';
+
+export const detectorOf = (rule) => (rule.kind === 'detector' ? rule.id : `sigma:${rule.id}`);
+
+/** `12 %` of `0.12`, a dash where nothing was closed. */
+export const share = (value) => (value === null ? '–' : `${number(value * 100)} %`);
+
+function When({ value }) {
+  return value ? html`<span title=${exact(value)}>${shortTime(value)}</span>` : 'never';
+}
+
+function Facts({ health }) {
+  zone.use();
+  const { verdicts } = health;
+  const facts = [
+    ['matches, 24 h', count(health.matched_24h)],
+    ['matches, 7 days', count(health.matched_7d)],
+    ['alerts, 7 days', count(health.alerts_7d)],
+    ['alerts a day', number(health.alerts_per_day)],
+    ['false positives', share(health.false_positive_share)],
+    ['last match', html`<${When} value=${health.last_match} />`],
+    ['last alert', html`<${When} value=${verdicts.last_alert} />`],
+  ];
+  const quiet = [
+    ['hidden by exceptions', health.hidden_7d],
+    ['suppressed', health.suppressed_7d],
+    ['alerts it would have raised', health.shadow_alerts_7d],
+  ].filter(([, value]) => value > 0);
+  const rest = quiet.map(([name, value]) => [name, count(value)]);
+  return html`<dl class="facts">${[...facts, ...rest].map(([name, value]) => html`<div key=${name}>
+    <dt>${name}</dt><dd>${value}</dd>
+  </div>`)}</dl>`;
+}
+
+/** Why the rule cannot match, in words. */
+export function Blind({ health }) {
+  if (health.can_match !== false) return null;
+  return html`<span class="warn">cannot match: no event of the last 7 days has${' '}
+    <span class="mono">${health.missing_fields.join(', ')}</span></span>`;
+}
+
+function About({ rule }) {
+  const lists = [
+    ['Known benign causes', rule.falsepositives ?? []],
+    ['Read on', rule.references ?? []],
+  ];
+  const tags = (rule.tags ?? []).map((text) => tag(text).title);
+  return html`<p class="lead">${rule.description}</p>
+    <p class="faint">
+      ${capital(rule.severity)} · ${rule.kind}${rule.status ? `, ${rule.status}` : ''} ·
+      ${' '}<span class="mono">${rule.logsource}</span> · <span class="mono">${rule.path}</span>
+      ${tags.length > 0 ? ` · ${tags.join(', ')}` : ''}
+    </p>
+    ${lists.map(([title, items]) => items.length > 0 && html`<details key=${title}>
+      <summary class="dim">${title}</summary>
+      <ul class="dim">${items.map((item) => html`<li key=${item}>${item}</li>`)}</ul>
+    </details>`)}`;
+}
+
+function Known({ rule, seq, onChanged }) {
+  const { health } = rule;
+  const days = (health.by_day ?? []).map((day) => day.matched ?? 0);
+  return html`<section>
+      ${rule.gone
+        ? html`<p class="error">
+            Its file is gone. What is set about it holds again once the file is back.
+          </p>`
+        : html`<${About} rule=${rule} />`}
+    </section>
+    <section>
+      <${Facts} health=${health} />
+      <p><${Blind} health=${health} /></p>
+      ${days.some((n) => n > 0) && html`<p class="bar">
+        <${Spark} values=${days} height=${44} /> <span class="dim">matches a day, 31 days</span>
+      </p>`}
+      <p><a href=${href('/alerts', { q: `detector:${detectorOf(rule)}` })}>Its alerts</a></p>
+    </section>
+    ${rule.kind !== 'filter' && html`<${RuleSettings} rule=${rule} onChanged=${onChanged} />
+      <${Exceptions} rule=${rule} onChanged=${onChanged} />`}
+    ${!rule.gone && rule.kind !== 'filter' && html`<${RuleExplain} rule=${rule} seq=${seq} />`}
+    ${rule.text && html`<section class="rule-text">
+      <h2>Text</h2>
+      <${Command} text=${rule.text} name="the rule" />
+    </section>`}`;
+}
+
+export function RulePage({ id, seq }) {
+  const [turn, setTurn] = useState(0);
+  const ask = (signal) => get(`/rules/${encodeURIComponent(id)}`, {}, signal);
+  const { data, error, busy } = useLoad(ask, [id, turn]);
+  return html`<main id="main" tabindex="-1">
+    <div class="head">
+      <h1 class="grow">${data?.title ?? 'Rule'}</h1>
+      <a class="button" href="/rules">All rules</a>
+    </div>
+    <div class="page">
+      ${error && html`<p class="error" role="alert">${error.message}</p>`}
+      ${!data && busy && html`<p class="spinner"></p>`}
+      ${data && html`<${Known}
+        key=${id}
+        rule=${data}
+        seq=${seq}
+        onChanged=${() => setTurn((n) => n + 1)}
+      />`}
+    </div>
+  </main>`;
+}
