@@ -72,6 +72,9 @@ export async function checkRules({ page, score, faults }) {
     await page.click('.rule-exceptions button:has-text("Make an exception")');
     const row = 'tr:has-text("our-own-scanner")';
     await page.waitForSelector(`${row}:has-text("platform team")`);
+    await page.goto('/rules');
+    await page.waitForSelector(`${row}:has-text("${TITLE}")`);
+    await open(page);
     await page.click(`${row} button:has-text("Remove")`);
     await page.click('dialog .danger');
     await page.waitForSelector(row, { state: 'detached' });

@@ -164,7 +164,8 @@ function explain(id, { seq, event }) {
 
 function checkRule(text) {
   const ok = text.includes('detection:');
-  const fault = { path: 'text.yml', line: 1, code: 'invalid_rule', message: 'detection is missing' };
+  const message = 'detection is missing';
+  const fault = { path: 'text.yml', line: 1, code: 'invalid_rule', message };
   return { ok, rules: ok ? [FILES.rules[0]] : [], faults: ok ? [] : [fault] };
 }
 

@@ -36,7 +36,7 @@ const GRACE_SECS: i64 = 3_600;
 #[derive(Debug, Clone)]
 pub(crate) struct Component {
     pub(crate) correlations: Vec<CorrelationRule>,
-    rules: Vec<SigmaRule>,
+    pub(super) rules: Vec<SigmaRule>,
 }
 
 /// Sorts out which correlations can be live and which go together.
@@ -170,22 +170,6 @@ impl Component {
     /// Ids of the rules whose matches it takes.
     pub(crate) fn rule_ids(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|r| r.id.as_deref())
-    }
-
-    /// A correlation of this component, with the ids of the rules and correlations it takes.
-    pub(crate) fn correlation(&self, id: &str) -> Option<(&CorrelationRule, Vec<&str>)> {
-        let found = self
-            .correlations
-            .iter()
-            .find(|c| c.id.as_deref() == Some(id))?;
-        let rules = self.rules.iter().map(|r| (&r.id, &r.name));
-        let inner = self.correlations.iter().map(|c| (&c.id, &c.name));
-        let taken = |(id, name): &(&Option<String>, &Option<String>)| {
-            let mut names = [id, name].into_iter().copied().flatten();
-            names.any(|n| found.rules.contains(n))
-        };
-        let parts = rules.chain(inner).filter(taken);
-        Some((found, parts.filter_map(|(id, _)| id.as_deref()).collect()))
     }
 
     /// Ids of rules and correlations that only feed others and raise nothing themselves.

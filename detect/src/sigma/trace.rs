@@ -3,10 +3,12 @@
 
 use rsigma_eval::explain::{ConditionTrace, DetectionTrace, ItemTrace, explain_rule};
 use rsigma_eval::{CompiledRule, Event};
+use rsigma_parser::CorrelationRule;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::SigmaRules;
+use super::correlate::Component;
 use super::event::{BatchFields, RowEvent};
 use super::logsource::{Decides, Facts, LogClass, admits, classify, deciding};
 use super::taxonomy::Family;
@@ -138,6 +140,24 @@ impl SigmaRules {
             }
         }
         classify(&facts, &self.unknown)
+    }
+}
+
+impl Component {
+    /// A correlation of this component, with the ids of the rules and correlations it takes.
+    pub(crate) fn correlation(&self, id: &str) -> Option<(&CorrelationRule, Vec<&str>)> {
+        let found = self
+            .correlations
+            .iter()
+            .find(|c| c.id.as_deref() == Some(id))?;
+        let rules = self.rules.iter().map(|r| (&r.id, &r.name));
+        let inner = self.correlations.iter().map(|c| (&c.id, &c.name));
+        let taken = |(id, name): &(&Option<String>, &Option<String>)| {
+            let mut names = [id, name].into_iter().copied().flatten();
+            names.any(|n| found.rules.contains(n))
+        };
+        let parts = rules.chain(inner).filter(taken);
+        Some((found, parts.filter_map(|(id, _)| id.as_deref()).collect()))
     }
 }
 

@@ -3,6 +3,7 @@
 import { html, useState } from '../lib/html.js';
 import { post, remove } from '../lib/api.js';
 import { count, exact, plural, shortTime } from '../lib/format.js';
+import { href } from '../lib/route.js';
 import { may, say } from '../lib/state.js';
 import { Sure } from './listing.js';
 
@@ -20,10 +21,20 @@ function End({ one }) {
   return one.status === 'expired' ? html`<span class="warn">ended ${when}</span>` : when;
 }
 
-function Row({ one, onDrop }) {
-  const everywhere = one.rules.includes('*') && html`<br /><span class="faint">of every rule</span>`;
+function About({ one, titles }) {
+  if (one.rules.includes('*')) return html`<span class="warn">of every rule</span>`;
+  if (!titles) return null;
+  return one.rules.map((id, at) => html`${at > 0 ? ', ' : ''}<a
+    key=${id}
+    href=${href('/rules', { id })}
+  >${titles.get(id) ?? id}</a>`);
+}
+
+function Row({ one, titles, onDrop }) {
   return html`<tr>
-    <th scope="row" class="mono">${one.query}${everywhere}</th>
+    <th scope="row">
+      <span class="mono">${one.query}</span><br /><${About} one=${one} titles=${titles} />
+    </th>
     <td data-label="why">${one.reason}</td>
     <td data-label="owner">${one.owner}</td>
     <td data-label="ends"><${End} one=${one} /></td>
@@ -37,7 +48,8 @@ function Row({ one, onDrop }) {
   </tr>`;
 }
 
-function Table({ exceptions, onDrop }) {
+/** `titles` by rule id where the exceptions are of several rules; `onDrop` where one may remove. */
+export function ExceptionTable({ exceptions, titles, onDrop }) {
   return html`<div class="scroll"><table>
     <caption class="sr">Exceptions</caption>
     <thead><tr>
@@ -45,7 +57,12 @@ function Table({ exceptions, onDrop }) {
       <th scope="col">Ends</th><th scope="col" class="number">Hid</th>
       <th scope="col"><span class="sr">Actions</span></th>
     </tr></thead>
-    <tbody>${exceptions.map((one) => html`<${Row} key=${one.id} one=${one} onDrop=${onDrop} />`)}
+    <tbody>${exceptions.map((one) => html`<${Row}
+      key=${one.id}
+      one=${one}
+      titles=${titles}
+      onDrop=${onDrop}
+    />`)}
     </tbody>
   </table></div>`;
 }
@@ -53,11 +70,11 @@ function Table({ exceptions, onDrop }) {
 function Tried({ tried }) {
   const { events, alerts, hidden_alerts: hidden, touched_alerts: touched } = tried;
   const attacks = tried.confirmed_attacks;
+  const parts = touched > 0 ? `, and parts of ${count(touched)} more` : '';
+  const closed = attacks === 0 ? 'none of these were' : `of these, ${count(attacks)} were`;
   return html`<p role="status" class=${attacks > 0 ? 'bad' : 'dim'}>
     In the last 7 days it matches ${plural(events, 'event')} and would have hidden
-    ${' '}${count(hidden)} of ${plural(alerts, 'alert')}${touched > 0 ? `, and parts of ${count(touched)} more` : ''};
-    ${' '}${attacks === 0 ? 'none' : count(attacks)} of these ${attacks === 1 ? 'was' : 'were'} closed as
-    an attack.
+    ${' '}${count(hidden)} of ${plural(alerts, 'alert')}${parts}; ${closed} closed as an attack.
   </p>`;
 }
 
@@ -138,7 +155,7 @@ export function Exceptions({ rule, onChanged }) {
     ${exceptions.length === 0 && html`<p class="dim">
       None: the rule speaks of every event that it matches.
     </p>`}
-    ${exceptions.length > 0 && html`<${Table}
+    ${exceptions.length > 0 && html`<${ExceptionTable}
       exceptions=${exceptions}
       onDrop=${acts ? drop : null}
     />`}

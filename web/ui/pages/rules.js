@@ -8,6 +8,7 @@ import { href, route, setParams } from '../lib/route.js';
 import { zone } from '../lib/state.js';
 import { useLoad } from '../lib/load.js';
 import { Empty } from '../components/empty.js';
+import { ExceptionTable } from '../components/exceptions.js';
 import { RuleCheck } from '../components/rule-check.js';
 import { Spark } from '../components/spark.js';
 import { Blind, RulePage, share } from './rule.js';
@@ -128,6 +129,19 @@ function Gone({ gone }) {
   </section>`;
 }
 
+/** The exceptions of all rules: who answers for what, until when. */
+function AllExceptions({ rules }) {
+  const { data } = useLoad((signal) => get('/exceptions', {}, signal), []);
+  if (!data || data.exceptions.length === 0) return null;
+  const titles = new Map(rules.map((rule) => [rule.id, rule.title]));
+  const active = data.exceptions.filter((one) => one.status === 'active').length;
+  return html`<section>
+    <h2>${plural(data.exceptions.length, 'exception')}</h2>
+    <p class="lead">Events that rules do not speak of: ${count(active)} in force.</p>
+    <${ExceptionTable} exceptions=${data.exceptions} titles=${titles} />
+  </section>`;
+}
+
 function Fault({ fault }) {
   return html`<tr>
     <td class="mono">${fault.path}</td>
@@ -170,6 +184,7 @@ function AllRules() {
       ${data?.rules.length === 0 && html`<${NoRules} />`}
       ${data?.rules.length > 0 && html`<${Live} rules=${data.rules} />`}
       ${data?.gone.length > 0 && html`<${Gone} gone=${data.gone} />`}
+      ${data && html`<${AllExceptions} rules=${data.rules} />`}
       ${data && html`<section><${RuleCheck} /></section>`}
       ${data?.faults.length > 0 && html`<${Faults} faults=${data.faults} />`}
     </div>

@@ -113,8 +113,8 @@ impl Book {
         Settings::of(self.set.get(id))
     }
 
-    /// What became of a rule.
-    pub fn health(&self, id: &str, kind: RuleKind, long: bool) -> Health {
+    /// What became of a rule; `kind` is none where its file is gone.
+    pub fn health(&self, id: &str, kind: Option<RuleKind>, long: bool) -> Health {
         let did = self.activity.rule(id);
         let days = |n| {
             did.map(|d| d.days(self.now_ns, n))
@@ -125,13 +125,13 @@ impl Book {
         let week = days(DAYS);
         let sum = total(&week);
         let name = match kind {
-            RuleKind::Detector => id.to_owned(),
+            Some(RuleKind::Detector) => id.to_owned(),
             _ => format!("sigma:{id}"),
         };
         let verdicts = self.verdicts.get(&name).cloned().unwrap_or_default();
         let closed = verdicts.true_positive + verdicts.false_positive + verdicts.benign;
         let share = verdicts.false_positive as f64 / closed.max(1) as f64;
-        let is_asked = kind != RuleKind::Filter && self.catalog.set.info(id).is_some();
+        let is_asked = kind.is_some_and(|kind| kind != RuleKind::Filter);
         let blind = self.blind.as_ref().filter(|_| is_asked);
         Health {
             matched_24h: total(&hours).matched,
@@ -170,6 +170,5 @@ pub async fn health(
     if kind.is_none() && !book.set.contains_key(&id) {
         return Err(ApiError::not_found("rule"));
     }
-    let kind = kind.unwrap_or(RuleKind::Sigma);
     Ok(JsonAnswer(book.health(&id, kind, true)))
 }

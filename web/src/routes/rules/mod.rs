@@ -119,7 +119,7 @@ pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<RulesAnswe
     let catalog = &book.catalog;
     let rows = catalog.set.infos().into_iter().map(|info| RuleRow {
         settings: book.settings(&info.id),
-        health: book.health(&info.id, info.kind, false),
+        health: book.health(&info.id, Some(info.kind), false),
         info,
     });
     let gone = book
@@ -159,7 +159,7 @@ async fn answer(state: &AppState, id: &str) -> Result<RuleAnswer, ApiError> {
     let book = Book::load(state).await?;
     let info = book.catalog.set.info(id);
     let text = info.map(|info| info.text.to_string());
-    let kind = info.map_or(RuleKind::Sigma, |info| info.kind);
+    let kind = info.map(|info| info.kind);
     let rule = match (info, book.set.get(id)) {
         (Some(info), _) => Described::Live(Box::new(info.clone())),
         (None, Some(setting)) => Described::Gone {
