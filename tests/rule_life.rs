@@ -144,9 +144,13 @@ async fn a_rule_is_tuned_without_a_restart_and_stays_so_over_a_kill() {
     knock(&server, "203.0.113.4", 0).await;
     assert!(alerts(&server, "knock", "203.0.113.4").await.is_empty());
 
-    // Killed, everything is as it was.
+    kept_over_a_kill(server, data.path(), rules.path(), &made).await;
+}
+
+/// Goes on from there: killed, everything is as it was, and what ends has ended.
+async fn kept_over_a_kill(server: Server, data: &Path, rules: &Path, made: &Value) {
     drop(server.kill());
-    let server = start(data.path(), rules.path()).await;
+    let server = start(data, rules).await;
     taken(&server).await;
     knock(&server, "203.0.113.4", 0).await;
     knock(&server, "203.0.113.5", 0).await;
@@ -164,7 +168,7 @@ async fn a_rule_is_tuned_without_a_restart_and_stays_so_over_a_kill() {
     // Killed before the state is saved the next time, what the exception hid is not evaluated
     // again without it: that would be an alert with another id.
     drop(server.kill());
-    let server = start(data.path(), rules.path()).await;
+    let server = start(data, rules).await;
     server.caught_up().await;
     taken(&server).await;
     assert_eq!(alerts(&server, "knock", "203.0.113.4").await, ["info"]);
@@ -281,77 +285,83 @@ async fn what_is_set_about_a_rule_outlives_its_file() {
     knock(&server, "203.0.113.1", 0).await;
     assert_eq!(alerts(&server, "knock", "203.0.113.1").await, ["high"]);
 
-    for (method, path, body, expected) in [
-        ("PUT", "/api/v1/rules/nobody", json!({}), (404, "not_found")),
-        (
-            "PUT",
-            "/api/v1/rules/knock",
-            json!({"state": "asleep"}),
-            (422, "invalid_field"),
-        ),
-        (
-            "PUT",
-            "/api/v1/rules/knock",
-            json!({"suppress_for": "soon"}),
-            (422, "invalid_field"),
-        ),
-        (
-            "PUT",
-            "/api/v1/rules/knock",
-            json!({"suppress_for": "31d"}),
-            (422, "invalid_field"),
-        ),
-        (
-            "GET",
-            "/api/v1/rules/nobody/health",
-            json!({}),
-            (404, "not_found"),
-        ),
-        (
-            "POST",
-            "/api/v1/rules/nobody/explain",
-            json!({"event": {}}),
-            (404, "not_found"),
-        ),
-        (
-            "POST",
-            "/api/v1/rules/knock/explain",
-            json!({}),
-            (422, "invalid_field"),
-        ),
-        (
-            "POST",
-            "/api/v1/rules/knock/explain",
-            json!({"seq": 999_999}),
-            (404, "not_found"),
-        ),
-    ] {
-        let (status, answer) = call(&server, method, path, body).await;
-        assert_eq!(
-            (status, answer["code"].as_str().unwrap()),
-            expected,
-            "{path} {answer}"
-        );
+    server.stop();
+}
+
+/// Calls that are refused: method, path, body, status and code.
+const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
+    ("PUT", "rules/nobody", "{}", 404, "not_found"),
+    (
+        "PUT",
+        "rules/knock",
+        r#"{"state":"asleep"}"#,
+        422,
+        "invalid_field",
+    ),
+    (
+        "PUT",
+        "rules/knock",
+        r#"{"suppress_for":"soon"}"#,
+        422,
+        "invalid_field",
+    ),
+    (
+        "PUT",
+        "rules/knock",
+        r#"{"suppress_for":"31d"}"#,
+        422,
+        "invalid_field",
+    ),
+    ("GET", "rules/nobody/health", "{}", 404, "not_found"),
+    (
+        "POST",
+        "rules/nobody/explain",
+        r#"{"event":{}}"#,
+        404,
+        "not_found",
+    ),
+    ("POST", "rules/knock/explain", "{}", 422, "invalid_field"),
+    (
+        "POST",
+        "rules/knock/explain",
+        r#"{"seq":999999}"#,
+        404,
+        "not_found",
+    ),
+    ("DELETE", "exceptions/nobody", "{}", 404, "not_found"),
+];
+
+/// What is wrong with an exception that is otherwise right.
+const WRONG: &[(&str, u16, &str)] = &[
+    (r#"{"rules":["nobody"]}"#, 404, "not_found"),
+    (r#"{"rules":[]}"#, 422, "invalid_field"),
+    (r#"{"query":"a:["}"#, 400, "invalid_query"),
+    (r#"{"query":"*"}"#, 422, "invalid_field"),
+    (r#"{"reason":""}"#, 422, "invalid_field"),
+    (r#"{"expires":"now-1h"}"#, 422, "invalid_field"),
+    (r#"{"expires":"soon"}"#, 422, "invalid_field"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_no_sense_is_refused_with_a_code() {
+    let (data, rules) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(rules.path().join("knock.yml"), RULE).unwrap();
+    let server = start(data.path(), rules.path()).await;
+    for (method, path, body, status, code) in REFUSED {
+        let body = serde_json::from_str(body).unwrap();
+        let answer = call(&server, method, &format!("/api/v1/{path}"), body).await;
+        let seen = (answer.0, answer.1["code"].as_str().unwrap());
+        assert_eq!(seen, (*status, *code), "{method} {path} {}", answer.1);
     }
-    for (change, expected) in [
-        (json!({"rules": ["nobody"]}), (404, "not_found")),
-        (json!({"rules": []}), (422, "invalid_field")),
-        (json!({"query": "a:["}), (400, "invalid_query")),
-        (json!({"query": "*"}), (422, "invalid_field")),
-        (json!({"reason": ""}), (422, "invalid_field")),
-        (json!({"expires": "now-1h"}), (422, "invalid_field")),
-        (json!({"expires": "soon"}), (422, "invalid_field")),
-    ] {
+    for (change, status, code) in WRONG {
         let mut body = json!({"rules": ["knock"], "query": "a:b", "reason": "r"});
+        let change: Value = serde_json::from_str(change).unwrap();
         for (key, value) in change.as_object().unwrap() {
             body[key] = value.clone();
         }
-        let (status, answer) = call(&server, "POST", "/api/v1/exceptions", body).await;
-        assert_eq!(
-            (status, answer["code"].as_str().unwrap()),
-            expected,
-            "{change} {answer}"
-        );
+        let answer = call(&server, "POST", "/api/v1/exceptions", body).await;
+        let seen = (answer.0, answer.1["code"].as_str().unwrap());
+        assert_eq!(seen, (*status, *code), "{change} {}", answer.1);
     }
     server.stop();
 }

@@ -103,77 +103,38 @@ fn counts(engine: &Engine, rule: &str) -> RuleCounts {
     did.map(|d| total(&d.days(RECEIVED, 1))).unwrap_or_default()
 }
 
+type Case = (&'static str, RulePolicy, &'static [&'static str]);
+
+/// What is set, and the detectors that then raise alerts.
+fn cases() -> Vec<Case> {
+    use RuleState::{Disabled, Shadow};
+    const BASE: &[&str] = &["sigma:failed"];
+    const BOTH: &[&str] = &["sigma:failed", "sigma:many"];
+    const MANY: &[&str] = &["sigma:many"];
+    let of_a = |rules: &[&str], end| except(rules, "user.id:a", end);
+    let all = |query| except(&[], query, None);
+    let (now, then) = (Some(RECEIVED), Some(RECEIVED + 1));
+    vec![
+        ("nothing set", RulePolicy::default(), BOTH),
+        ("base in shadow", in_state("failed", Shadow), MANY),
+        ("base disabled", in_state("failed", Disabled), &[]),
+        ("correlation in shadow", in_state("many", Shadow), BASE),
+        ("correlation disabled", in_state("many", Disabled), BASE),
+        ("base excepted", of_a(&["failed"], None), &[]),
+        ("correlation excepted", of_a(&["many"], None), BASE),
+        ("both excepted", of_a(&["many", "failed"], None), &[]),
+        ("everything excepted", all("source.ip:192.0.2.0/24"), &[]),
+        ("somebody else excepted", all("user.id:b"), BOTH),
+        ("no longer excepted", of_a(&[], now), BOTH),
+        ("excepted a moment longer", of_a(&[], then), &[]),
+        ("an exception that is no query", all("user.id:["), BOTH),
+    ]
+}
+
 #[test]
 fn what_is_set_decides_which_alerts_are_raised() {
-    let base = ["sigma:failed"];
-    let both = ["sigma:failed", "sigma:many"];
-    let only_many = ["sigma:many"];
-    let none: [&str; 0] = [];
-    let cases: Vec<(&str, RulePolicy, &[&str])> = vec![
-        ("nothing set", RulePolicy::default(), &both),
-        (
-            "base in shadow",
-            in_state("failed", RuleState::Shadow),
-            &only_many,
-        ),
-        (
-            "base disabled",
-            in_state("failed", RuleState::Disabled),
-            &none,
-        ),
-        (
-            "correlation in shadow",
-            in_state("many", RuleState::Shadow),
-            &base,
-        ),
-        (
-            "correlation disabled",
-            in_state("many", RuleState::Disabled),
-            &base,
-        ),
-        (
-            "base excepted",
-            except(&["failed"], "user.id:a", None),
-            &none,
-        ),
-        (
-            "correlation excepted",
-            except(&["many"], "user.id:a", None),
-            &base,
-        ),
-        (
-            "both excepted",
-            except(&["many", "failed"], "user.id:a", None),
-            &none,
-        ),
-        (
-            "everything excepted",
-            except(&[], "source.ip:192.0.2.0/24", None),
-            &none,
-        ),
-        (
-            "somebody else excepted",
-            except(&[], "user.id:b", None),
-            &both,
-        ),
-        (
-            "no longer excepted",
-            except(&[], "user.id:a", Some(RECEIVED)),
-            &both,
-        ),
-        (
-            "excepted a moment longer",
-            except(&[], "user.id:a", Some(RECEIVED + 1)),
-            &none,
-        ),
-        (
-            "an exception that is no query",
-            except(&[], "user.id:[", None),
-            &both,
-        ),
-    ];
     let events: Vec<_> = (0..4).map(|minute| failure(minute, "a")).collect();
-    for (what, policy, expected) in cases {
+    for (what, policy, expected) in cases() {
         let (alerts, _) = run(&[RULES], policy, &events);
         assert_eq!(detectors(&alerts), expected, "{what}");
     }
