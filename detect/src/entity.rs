@@ -87,6 +87,12 @@ const ABOUT: &[&str] = &["user", "ip", "token", "host", "service"];
 
 /// Caller of an east-west call, with the callee an edge.
 const CALLER: &str = "source.service.name";
+/// What a call that leaves the company says itself to be, in [`ACTION`] or [`DIRECTION`].
+const OUTWARD: &[&str] = &["egress", "outbound", "external"];
+const ACTION: &str = "event.action";
+const DIRECTION: &str = "network.direction";
+/// Where such a call goes.
+const DOMAIN: &str = "destination.domain";
 
 /// The kind of entity that `field` names, if any.
 pub(crate) fn kind_of(field: &str) -> Option<&'static str> {
@@ -138,6 +144,8 @@ impl Entity {
 pub(crate) struct EntityReader {
     kinds: Vec<(&'static str, Vec<usize>)>,
     caller: Vec<usize>,
+    outward: Vec<usize>,
+    domain: Vec<usize>,
 }
 
 impl EntityReader {
@@ -154,6 +162,8 @@ impl EntityReader {
         EntityReader {
             kinds: kinds.filter(|(_, columns)| !columns.is_empty()).collect(),
             caller: columns(&[CALLER]),
+            outward: columns(&[ACTION, DIRECTION]),
+            domain: columns(&[DOMAIN]),
         }
     }
 
@@ -169,10 +179,23 @@ impl EntityReader {
                 found.insert((*kind).to_owned(), value);
             }
         }
-        if let (Some(caller), Some(callee)) = (first(&self.caller), found.get("service")) {
+        let Some(caller) = first(&self.caller) else {
+            return found;
+        };
+        // A proxy writes the log of what goes out: the way leads past it to the domain.
+        let domain = first(&self.domain).filter(|_| self.is_outward(fields, row));
+        if let Some(callee) = domain.as_ref().or(found.get("service")) {
             found.insert("edge".to_owned(), format!("{caller}>{callee}"));
         }
         found
+    }
+
+    fn is_outward(&self, fields: &BatchFields<'_>, row: usize) -> bool {
+        let mut said = self
+            .outward
+            .iter()
+            .filter_map(|i| fields.cells(*i)?.text(row));
+        said.any(|word| OUTWARD.iter().any(|o| word.eq_ignore_ascii_case(o)))
     }
 }
 

@@ -18,6 +18,7 @@
 mod activity;
 mod alert;
 mod calibrate;
+pub mod catalogue;
 mod cells;
 mod detectors;
 mod engine;

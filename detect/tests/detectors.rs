@@ -47,6 +47,37 @@ fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
 }
 
 #[test]
+fn a_call_that_leaves_the_company_is_an_edge_to_its_domain() {
+    const EGRESS: &str = "
+detector: first_seen
+id: first_seen.egress
+title: New destination
+entity: source.service.name
+pair: destination.domain
+";
+    let out = |i: i64, domain: &str, said: Value| {
+        let mut event = call(i, "billing", "egress-proxy");
+        event["destination"] = json!({ "domain": domain });
+        event["event"]["action"] = said;
+        event
+    };
+    let mut events: Vec<_> = (0..200)
+        .map(|i| out(i, "api.bank.example", json!("egress")))
+        .collect();
+    events.push(out(300, "drop.example", json!("egress")));
+    events.push(out(400, "ledger.mesh.internal", json!("http_request")));
+    let edges: Vec<_> = alerts(EGRESS, &events)
+        .into_iter()
+        .map(|alert| alert.entities["edge"].clone())
+        .collect();
+    assert_eq!(
+        edges,
+        [["billing>drop.example"], ["billing>egress-proxy"]],
+        "a proxy is where a call within the mesh ends"
+    );
+}
+
+#[test]
 fn a_state_that_no_detector_wrote_is_refused_and_changes_nothing() {
     let mut engine = engine(&[EDGE, RATE]);
     engine.process(&batch(&[call(0, "billing", "ledger")]));

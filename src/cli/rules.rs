@@ -1,4 +1,4 @@
-//! `watchfire rules check|test|explain`: what is wrong with rules, before they are live, and why
+//! `watchfire rules check|test|docs|explain`: what is wrong with rules, before they are live, and why
 //! they do or do not match an event.
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use watchfire_detect::{RuleFault, RuleFile, RuleSet, RuleTrace, TraceNode, pack};
+use watchfire_detect::{RuleFault, RuleFile, RuleSet, RuleTrace, TraceNode, catalogue, pack};
 use watchfire_event::{BatchLimits, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
 
@@ -23,6 +23,11 @@ pub enum RulesCommand {
     },
     /// Run each rule's own positive and negative events; exit 1 on any failure
     Test {
+        /// Folders or files; the built-in pack when none is given
+        dirs: Vec<PathBuf>,
+    },
+    /// Print the page of detections, Markdown; exit 1 when a rule does not say what it has to
+    Docs {
         /// Folders or files; the built-in pack when none is given
         dirs: Vec<PathBuf>,
     },
@@ -45,6 +50,7 @@ pub(super) fn run(command: &RulesCommand) -> Result<ExitCode> {
     match command {
         RulesCommand::Check { dirs } => check(dirs),
         RulesCommand::Test { dirs } => test(dirs),
+        RulesCommand::Docs { dirs } => docs(dirs),
         RulesCommand::Explain {
             rules,
             event,
@@ -170,6 +176,19 @@ fn print_node(node: &TraceNode, depth: usize) {
     node.parts
         .iter()
         .for_each(|part| print_node(part, depth + 1));
+}
+
+fn docs(dirs: &[PathBuf]) -> Result<ExitCode> {
+    let (files, mut faults) = read(dirs);
+    match catalogue::page(&files) {
+        Ok(page) if faults.is_empty() => output::line(page.trim_end()),
+        Ok(_) => report(&faults),
+        Err(incomplete) => {
+            faults.extend(incomplete);
+            report(&faults);
+        }
+    }
+    Ok(code(faults.is_empty()))
 }
 
 fn batch(events: &[serde_json::Value], mappings: &Mappings) -> EventBatch {

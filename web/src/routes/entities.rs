@@ -86,7 +86,7 @@ pub struct EntityAnswer {
 /// Gathers what is known of an entity.
 #[utoipa::path(get, path = "/api/v1/entities/{kind}/{value}", tag = "alerts",
     params(("kind" = String, Path, description = "user, ip, asn, token, service, route, client, \
-        host, tenant or edge (caller>callee)"),
+        host, tenant or edge (caller>callee, or caller>domain outside)"),
         ("value" = String, Path, description = "The entity's name"), EntityParams), responses(
     (status = 200, description = "The entity; one that was never seen has no events",
         body = EntityAnswer),
@@ -155,10 +155,10 @@ fn query_text(kind: &str, value: &str) -> Option<String> {
     if kind == "edge" {
         let (caller, callee) = value.split_once('>')?;
         let caller = Query::field_equals("source.service.name", caller);
-        return Some(format!(
-            "{caller} AND {}",
-            Query::field_equals("service.name", callee)
-        ));
+        let service = Query::field_equals("service.name", callee);
+        // Of a call that leaves the company the callee is a domain.
+        let domain = Query::field_equals("destination.domain", callee);
+        return Some(format!("{caller} AND ({service} OR {domain})"));
     }
     let (_, fields) = KINDS.iter().find(|(name, _)| *name == kind)?;
     let clauses = fields.iter().map(|field| Query::field_equals(field, value));
