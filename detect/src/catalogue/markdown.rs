@@ -140,7 +140,7 @@ fn tags(entry: &Entry) -> String {
         let technique = tag.strip_prefix("attack.t").map(|id| format!("T{id}"));
         technique
             .or_else(|| Some(tag.strip_prefix("owasp.")?.to_uppercase()))
-            .or_else(|| Some(tag.strip_prefix("cve.").map(|id| format!("CVE-{id}"))?))
+            .or_else(|| tag.strip_prefix("cve.").map(|id| format!("CVE-{id}")))
     };
     entry
         .tags
