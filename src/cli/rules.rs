@@ -1,5 +1,5 @@
-//! `watchfire rules check|test|docs|explain`: what is wrong with rules, before they are live, and why
-//! they do or do not match an event.
+//! `watchfire rules check|test|docs|explain`: what is wrong with rules before they are live, what
+//! they look for, and why they do or do not match an event.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
