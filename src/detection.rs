@@ -275,7 +275,7 @@ impl Worker {
     /// Evaluates a batch and stores what was found. Does not return before it is stored.
     fn evaluate(&mut self, batch: &EventBatch) {
         let Some(last) = batch.last_seq() else { return };
-        let started = Instant::now();
+        let (started, hidden) = (Instant::now(), self.engine.stats().hidden);
         let changes = match catch_unwind(AssertUnwindSafe(|| self.engine.process(batch))) {
             Ok(changes) => changes,
             Err(_) => {
@@ -284,6 +284,8 @@ impl Worker {
             }
         };
         metrics::histogram!("watchfire_detect_batch_seconds").record(started.elapsed());
+        let hidden = self.engine.stats().hidden.saturating_sub(hidden);
+        metrics::counter!("watchfire_rule_matches_hidden_total").increment(hidden);
         let alerts = latest(changes, &self.progress);
         while !alerts.is_empty() && !self.commit(&alerts, last, None) {
             std::thread::sleep(RETRY);

@@ -237,6 +237,16 @@ async fn an_exception_ends_by_itself_and_an_alert_says_what_matched() {
     let explain = "/api/v1/rules/knock/explain";
     let (status, why) = call(&server, "POST", explain, json!({ "seq": seq })).await;
     assert_eq!((status, &why["matched"]), (200, &json!(true)), "{why}");
+    let body = json!({ "seq": found["alerts"][0]["evidence"]["events"][0] });
+    let (status, all) = call(&server, "POST", "/api/v1/rules/explain", body).await;
+    assert_eq!(status, 200, "{all}");
+    let outcome = |id: &str| {
+        let mut rules = all["matched"].as_array().unwrap().iter();
+        rules.find(|r| r["id"] == id).map(|r| r["outcome"].clone())
+    };
+    assert_eq!(outcome("knock"), Some(json!("alert")), "{all}");
+    assert_eq!(outcome("knocks"), Some(json!("counts")));
+    assert_eq!(outcome("blind"), None);
     let other = json!({"event": {"url": {"path": "/"}, "http": {"request": {"method": "GET"}}}});
     let (status, why) = call(&server, "POST", explain, other).await;
     assert_eq!((status, &why["matched"]), (200, &json!(false)), "{why}");

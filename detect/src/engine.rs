@@ -47,6 +47,8 @@ pub struct EngineStats {
     pub matches: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// Matches that exceptions hid, and those of disabled rules.
+    pub hidden: u64,
     /// Matches by rule id.
     pub matches_by_rule: BTreeMap<String, u64>,
     /// Matches that came too late for their correlation.
@@ -184,7 +186,9 @@ impl Engine {
                     stats.matches_by_rule.insert(id.to_owned(), 1);
                 }
             }
-            gate.admits(id, row)
+            let admitted = gate.admits(id, row);
+            stats.hidden += u64::from(!admitted);
+            admitted
         })
     }
 
@@ -202,7 +206,9 @@ impl Engine {
             // A detector goes on learning whatever is set: its baseline has no gap afterwards.
             let mut found = Vec::new();
             detector.observe(&observed, &mut found);
+            let before = found.len();
             found.retain(|finding| gate.admits(id, finding.row));
+            self.stats.hidden += (before - found.len()) as u64;
             findings.append(&mut found);
         }
     }

@@ -84,7 +84,7 @@ pub struct RuleInfo {
 /// Rules ready to be evaluated. Immutable; shared by engines.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    infos: Vec<RuleInfo>,
+    pub(crate) infos: Vec<RuleInfo>,
     pub(crate) sigma: Arc<SigmaRules>,
     pub(crate) detectors: Vec<Arc<DetectorConfig>>,
     /// What rules need, by id; found when first asked for.

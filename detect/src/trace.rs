@@ -94,17 +94,40 @@ impl RuleSet {
     /// Says why the rule `id` does or does not match a row. Exceptions and settings are not
     /// looked at. `None` when there is no such rule, or it is a filter, which is part of others.
     pub fn explain(&self, id: &str, batch: &EventBatch, row: usize) -> Option<RuleTrace> {
+        self.explain_one(self.info(id)?, &BatchFields::new(batch), row)
+    }
+
+    /// [`RuleSet::explain`] of every rule that is asked about such events.
+    pub fn explain_all(&self, batch: &EventBatch, row: usize) -> Vec<RuleTrace> {
         let fields = BatchFields::new(batch);
-        let info = self.info(id)?;
+        let others = self.infos.iter().filter(|i| i.kind != RuleKind::Sigma);
+        let others = others.filter_map(|info| self.explain_one(info, &fields, row));
+        let mut traces = self.sigma.trace_all(&self.infos, &fields, row);
+        traces.extend(others);
+        traces
+    }
+
+    /// Does one match of the rule raise an alert, whatever else happens?
+    pub fn raises_by_itself(&self, id: &str) -> bool {
+        let is_rule = self.info(id).is_some_and(|i| i.kind == RuleKind::Sigma);
+        is_rule && !self.sigma.is_silent(id)
+    }
+
+    fn explain_one(
+        &self,
+        info: &RuleInfo,
+        fields: &BatchFields<'_>,
+        row: usize,
+    ) -> Option<RuleTrace> {
         match info.kind {
-            RuleKind::Sigma => self.sigma.trace(info, &fields, row),
+            RuleKind::Sigma => self.sigma.trace(info, fields, row),
             RuleKind::Correlation => {
-                let title = |id: &str| self.info(id).cloned();
-                self.sigma.trace_correlation(info, &title, &fields, row)
+                let info_of = |id: &str| self.info(id).cloned();
+                self.sigma.trace_correlation(info, &info_of, fields, row)
             }
             RuleKind::Detector => {
-                let config = self.detectors.iter().find(|d| d.id == id)?;
-                Some(of_detector(config, info, &fields, row))
+                let config = self.detectors.iter().find(|d| d.id == info.id)?;
+                Some(of_detector(config, info, fields, row))
             }
             RuleKind::Filter => None,
         }

@@ -1,6 +1,6 @@
 // The rules pages: the list, one rule, its settings, exceptions, and why it matches.
 
-import { assert, clean, equal, until } from './harness.mjs';
+import { assert, clean, equal, searched, until } from './harness.mjs';
 
 const TITLE = 'SQL injection';
 
@@ -97,6 +97,21 @@ export async function checkRules({ page, score, faults }) {
     await page.waitForSelector('.rule-explain textarea');
     await page.click('.rule-explain .button');
     await page.waitForSelector('.trace p.good');
+  });
+  await score.check('an alert leads to an exception for what it is about', async () => {
+    await page.goBack();
+    await page.click('.actions a:has-text("Make an exception")');
+    await page.waitForSelector('.rule-exceptions [name=query]:focus');
+    const query = await page.inputValue('.rule-exceptions [name=query]');
+    assert(query.includes('source.ip:') && !query.includes('@timestamp'), `it reads ${query}`);
+  });
+  await score.check('an event says which rules it matches', async () => {
+    await page.goto(`/search?q=${encodeURIComponent('source.ip:203.0.113.77')}&from=now-24h`);
+    await searched(page);
+    if (!(await page.$('.rows .open-row'))) return;
+    await page.click('.rows .open-row >> nth=0');
+    await page.click('[role=tab]:has-text("Rules")');
+    await page.waitForSelector(`[role=tabpanel] th:has-text("${TITLE}")`);
   });
   await score.check('the rules pages broke no policy and logged no error', async () => {
     // The query that cannot be read is refused, which the browser reports.

@@ -169,12 +169,18 @@ function checkRule(text) {
   return { ok, rules: ok ? [FILES.rules[0]] : [], faults: ok ? [] : [fault] };
 }
 
+function explainAll() {
+  const [{ id, title }] = FILES.rules;
+  const sentence = 'The event matches: `selection`: url.query is "id=1 union select".';
+  return { asked: FILES.rules.length, matched: [{ id, title, outcome: 'alert', sentence }] };
+}
+
 /** The part of the mock's answers that is about rules. */
 export const RULE_ROUTES = {
   'GET /rules': list,
   'GET /rules/*': ({ id }) => one(id),
   'PUT /rules/*': ({ id, body }) => set(id, body),
-  'POST /rules/*': ({ body }) => checkRule(body.text),
+  'POST /rules/*': ({ id, body }) => (id === 'explain' ? explainAll() : checkRule(body.text)),
   'POST /rules/*/explain': ({ id, body }) => explain(id, body),
   'GET /exceptions': () => ({ exceptions }),
   'POST /exceptions': ({ body }) => except(body),

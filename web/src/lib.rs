@@ -179,6 +179,12 @@ pub fn routes() -> Vec<Route> {
             Needs(Read),
             r::rules::explain::explain,
         ),
+        route(
+            &post,
+            "/api/v1/rules/explain",
+            Needs(Read),
+            r::rules::explain::explain_all,
+        ),
         route(&post, "/api/v1/rules/check", Needs(Read), r::rules::check),
         route(
             &post,

@@ -1,6 +1,8 @@
 //! Why a Sigma rule does or does not match a row. rsigma's explain says it; its verdict is that of
 //! the engine.
 
+use std::collections::HashMap;
+
 use rsigma_eval::explain::{ConditionTrace, DetectionTrace, ItemTrace, explain_rule};
 use rsigma_eval::{CompiledRule, Event};
 use rsigma_parser::CorrelationRule;
@@ -25,44 +27,27 @@ impl SigmaRules {
     ) -> Option<RuleTrace> {
         let rule = self.compiled_rule(&info.id)?;
         let class = self.class_of(fields, row);
-        let fits = admits(&rule.logsource, &class);
-        let event = RowEvent::new(fields, class.family, row);
-        let reader = Reader {
-            fields,
-            family: class.family,
-            row,
-        };
-        let explained = explain_rule(rule, &event);
-        let conditions: Vec<TraceNode> = explained
-            .conditions
-            .iter()
-            .zip(&rule.conditions)
-            .map(|(trace, text)| TraceNode {
-                name: Some(text.to_string()),
-                ..reader.condition(trace)
-            })
+        Some(trace_rule(rule, info, &class, fields, row))
+    }
+
+    /// Explains every rule that is asked about such events, in the order of `infos`.
+    pub(crate) fn trace_all(
+        &self,
+        infos: &[RuleInfo],
+        fields: &BatchFields<'_>,
+        row: usize,
+    ) -> Vec<RuleTrace> {
+        let class = self.class_of(fields, row);
+        let asked = self.compiled.iter();
+        let asked: HashMap<&str, &CompiledRule> = asked
+            .filter(|rule| admits(&rule.logsource, &class))
+            .filter_map(|rule| Some((rule.id.as_deref()?, rule)))
             .collect();
-        let of_event = class.words();
-        let cause = TraceNode::of("any", conditions.clone()).cause();
-        let sentence = match (fits, explained.matched) {
-            (false, _) => format!(
-                "The rule is not asked: it is for {}, the event is of {of_event}.",
-                info.logsource
-            ),
-            (true, true) => format!("The event matches: {cause}."),
-            (true, false) => format!("The event does not match: {cause}."),
+        let trace = |info: &RuleInfo| {
+            let rule = asked.get(info.id.as_str())?;
+            Some(trace_rule(rule, info, &class, fields, row))
         };
-        Some(RuleTrace {
-            matched: fits && explained.matched,
-            sentence,
-            log_source: Some(LogSourceTrace {
-                rule: info.logsource.clone(),
-                event: of_event,
-                fits,
-            }),
-            conditions,
-            ..RuleTrace::of(info)
-        })
+        infos.iter().filter_map(trace).collect()
     }
 
     /// Explains which rules of a correlation match, and where the event counts.
@@ -119,6 +104,11 @@ impl SigmaRules {
         })
     }
 
+    /// Does the rule only feed correlations?
+    pub(crate) fn is_silent(&self, id: &str) -> bool {
+        self.silent.contains(id)
+    }
+
     fn compiled_rule(&self, id: &str) -> Option<&CompiledRule> {
         self.compiled.iter().find(|r| r.id.as_deref() == Some(id))
     }
@@ -140,6 +130,54 @@ impl SigmaRules {
             }
         }
         classify(&facts, &self.unknown)
+    }
+}
+
+/// Explains a rule against a row of a class.
+fn trace_rule(
+    rule: &CompiledRule,
+    info: &RuleInfo,
+    class: &LogClass,
+    fields: &BatchFields<'_>,
+    row: usize,
+) -> RuleTrace {
+    let fits = admits(&rule.logsource, class);
+    let event = RowEvent::new(fields, class.family, row);
+    let reader = Reader {
+        fields,
+        family: class.family,
+        row,
+    };
+    let explained = explain_rule(rule, &event);
+    let conditions: Vec<TraceNode> = explained
+        .conditions
+        .iter()
+        .zip(&rule.conditions)
+        .map(|(trace, text)| TraceNode {
+            name: Some(text.to_string()),
+            ..reader.condition(trace)
+        })
+        .collect();
+    let of_event = class.words();
+    let cause = TraceNode::of("any", conditions.clone()).cause();
+    let sentence = match (fits, explained.matched) {
+        (false, _) => format!(
+            "The rule is not asked: it is for {}, the event is of {of_event}.",
+            info.logsource
+        ),
+        (true, true) => format!("The event matches: {cause}."),
+        (true, false) => format!("The event does not match: {cause}."),
+    };
+    RuleTrace {
+        matched: fits && explained.matched,
+        sentence,
+        log_source: Some(LogSourceTrace {
+            rule: info.logsource.clone(),
+            event: of_event,
+            fits,
+        }),
+        conditions,
+        ..RuleTrace::of(info)
     }
 }
 

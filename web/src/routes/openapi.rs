@@ -24,7 +24,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::users::list, super::users::create, super::users::change, super::users::delete,
         super::rules::list, super::rules::get, super::rules::check, super::rules::reload,
         super::rules::detectors, super::rules::settings::change, super::rules::health::health,
-        super::rules::explain::explain,
+        super::rules::explain::explain, super::rules::explain::explain_all,
         super::exceptions::list, super::exceptions::create, super::exceptions::preview,
         super::exceptions::get, super::exceptions::change, super::exceptions::delete,
         super::status::status, super::audit::audit, super::backups::create,

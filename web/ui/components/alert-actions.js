@@ -15,6 +15,12 @@ function evidenceHref({ evidence, t0, t1 }) {
   return href('/search', { q: evidence.query, ...range });
 }
 
+/** Where an exception is made for what the alert is about, at any time. */
+function exceptionHref({ rule, detector, evidence }) {
+  const except = evidence.query.replace(/ AND @timestamp:\[[^\]]*\]$/, '');
+  return href('/rules', { id: rule?.id ?? detector, seq: evidence.events?.[0], except });
+}
+
 function Act({ label, primary, shortcut, onClick }) {
   const look = primary ? 'button primary' : 'button';
   return html`<button type="button" class=${look} onClick=${onClick}>
@@ -63,6 +69,9 @@ export function AlertActions({ alert, onChanged }) {
     ${canClose && assignee !== who.name && html`<${Act} label="Assign to me" onClick=${take} />`}
     ${canOpen && html`<${Act} label="Open again" onClick=${open} />`}
     ${alert.evidence?.query && html`<${Evidence} alert=${alert} />`}
+    ${acts && alert.evidence?.query && html`<a class="button" href=${exceptionHref(alert)}>
+      Make an exception
+    </a>`}
     ${closing && html`<${CloseDialog}
       alert=${alert}
       onClose=${() => setClosing(false)}

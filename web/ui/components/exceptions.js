@@ -1,6 +1,6 @@
 // Exceptions of a rule: which events it is not to speak of, who says so, why, and until when.
 // What one would have hidden is shown before it is made.
-import { html, useState } from '../lib/html.js';
+import { html, useEffect, useRef, useState } from '../lib/html.js';
 import { post, remove } from '../lib/api.js';
 import { count, exact, plural, shortTime } from '../lib/format.js';
 import { href } from '../lib/route.js';
@@ -78,9 +78,13 @@ function Tried({ tried }) {
   </p>`;
 }
 
-function Form({ rule, onMade }) {
+function Form({ rule, query, onMade }) {
   const [tried, setTried] = useState(null);
   const [fault, setFault] = useState('');
+  const first = useRef(null);
+  useEffect(() => {
+    if (query !== '') first.current?.focus();
+  }, [query]);
   const ask = async (work) => {
     try {
       setFault('');
@@ -115,6 +119,8 @@ function Form({ rule, onMade }) {
         class="input mono"
         name="query"
         required
+        ref=${first}
+        defaultValue=${query}
         placeholder="source.ip:192.0.2.0/28 user_agent.original:our-scanner*"
       />
     </label>
@@ -138,7 +144,8 @@ function Form({ rule, onMade }) {
   </form>`;
 }
 
-export function Exceptions({ rule, onChanged }) {
+/** `query` is what an exception is to be made of, where one comes from an alert. */
+export function Exceptions({ rule, query = '', onChanged }) {
   const { exceptions } = rule;
   const acts = may('triage');
   const drop = async (one) => {
@@ -159,6 +166,6 @@ export function Exceptions({ rule, onChanged }) {
       exceptions=${exceptions}
       onDrop=${acts ? drop : null}
     />`}
-    ${acts && !rule.gone && html`<${Form} rule=${rule} onMade=${onChanged} />`}
+    ${acts && !rule.gone && html`<${Form} rule=${rule} query=${query} onMade=${onChanged} />`}
   </section>`;
 }

@@ -1,10 +1,12 @@
-// An opened row: its fields, the event as it came, the events around it, who it names.
+// An opened row: its fields, the event as it came, the events around it, the rules it matches,
+// who it names.
 import { html } from '../lib/html.js';
 import { ENTITY_FIELDS } from '../lib/alert.js';
 import { fields, text } from '../lib/hit.js';
 import { href } from '../lib/route.js';
 import { Command } from './empty.js';
 import { FieldTable } from './field-table.js';
+import { RulesOf } from './rules-of.js';
 import { Surrounding } from './surrounding.js';
 import { Tabs } from './tabs.js';
 
@@ -39,6 +41,7 @@ export function RowDetail(props) {
       title: 'Surrounding',
       show: () => html`<${Surrounding} hit=${hit} onOpenAt=${onOpenAt} />`,
     },
+    { name: 'rules', title: 'Rules', show: () => html`<${RulesOf} seq=${hit._seq} />` },
     { name: 'entities', title: 'Entities', show: () => html`<${Entities} hit=${hit} />` },
   ];
   return html`<${Tabs} tabs=${tabs} label="Event" />`;

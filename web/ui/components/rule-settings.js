@@ -20,10 +20,10 @@ function Changed({ settings }) {
   </p>`;
 }
 
-function Choice({ name, label, value, children, disabled }) {
+function Choice({ name, label, children, disabled }) {
   return html`<label class="field">
     <span>${label}</span>
-    <select class="input" name=${name} value=${value} disabled=${disabled}>${children}</select>
+    <select class="input" name=${name} disabled=${disabled}>${children}</select>
   </label>`;
 }
 
@@ -50,15 +50,15 @@ export function RuleSettings({ rule, onChanged }) {
     <h2>Settings</h2>
     <${Changed} settings=${settings} />
     <form class="form" onSubmit=${save} key=${settings.changed ?? ''}>
-      <${Choice} name="state" label="State" value=${settings.state} disabled=${locked}>
+      <${Choice} name="state" label="State" disabled=${locked}>
         ${STATES.map(([name, title, meaning]) => html`<option
           key=${name}
           value=${name}
           selected=${name === settings.state}
         >${title}: ${meaning}</option>`)}
       <//>
-      <${Choice} name="severity" label="Severity" value=${settings.severity ?? ''} disabled=${locked}>
-        <option value="">${capital(ofFile)}</option>
+      <${Choice} name="severity" label="Severity" disabled=${locked}>
+        <option value="" selected=${!settings.severity}>${capital(ofFile)}</option>
         ${SEVERITIES.map((name) => html`<option
           key=${name}
           value=${name}
@@ -74,13 +74,13 @@ export function RuleSettings({ rule, onChanged }) {
           pattern="[0-9]+(s|m|h|d|w)"
           title="A duration such as 30m, 24h or 7d"
           disabled=${locked}
-          value=${settings.suppress_for ?? ''}
+          defaultValue=${settings.suppress_for ?? ''}
         />
       </label>
       <label class="field">
         <span>Why</span>
         <input class="input" name="note" maxlength="1000" disabled=${locked}
-          value=${settings.note ?? ''} />
+          defaultValue=${settings.note ?? ''} />
       </label>
       ${!locked && html`<button class="button primary">Save</button>`}
     </form>

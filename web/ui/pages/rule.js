@@ -69,7 +69,7 @@ function About({ rule }) {
     </details>`)}`;
 }
 
-function Known({ rule, seq, onChanged }) {
+function Known({ rule, seq, except, onChanged }) {
   const { health } = rule;
   const days = (health.by_day ?? []).map((day) => day.matched ?? 0);
   return html`<section>
@@ -88,7 +88,7 @@ function Known({ rule, seq, onChanged }) {
       <p><a href=${href('/alerts', { q: `detector:${detectorOf(rule)}` })}>Its alerts</a></p>
     </section>
     ${rule.kind !== 'filter' && html`<${RuleSettings} rule=${rule} onChanged=${onChanged} />
-      <${Exceptions} rule=${rule} onChanged=${onChanged} />`}
+      <${Exceptions} rule=${rule} query=${except} onChanged=${onChanged} />`}
     ${!rule.gone && rule.kind !== 'filter' && html`<${RuleExplain} rule=${rule} seq=${seq} />`}
     ${rule.text && html`<section class="rule-text">
       <h2>Text</h2>
@@ -96,7 +96,7 @@ function Known({ rule, seq, onChanged }) {
     </section>`}`;
 }
 
-export function RulePage({ id, seq }) {
+export function RulePage({ id, seq, except }) {
   const [turn, setTurn] = useState(0);
   const ask = (signal) => get(`/rules/${encodeURIComponent(id)}`, {}, signal);
   const { data, error, busy } = useLoad(ask, [id, turn]);
@@ -112,6 +112,7 @@ export function RulePage({ id, seq }) {
         key=${id}
         rule=${data}
         seq=${seq}
+        except=${except}
         onChanged=${() => setTurn((n) => n + 1)}
       />`}
     </div>

@@ -193,6 +193,7 @@ function AllRules() {
 
 export function RulesPage() {
   const { params } = route.use();
-  if (params.id) return html`<${RulePage} key=${params.id} id=${params.id} seq=${params.seq} />`;
+  const { id, seq, except } = params;
+  if (id) return html`<${RulePage} key=${id} id=${id} seq=${seq} except=${except} />`;
   return html`<${AllRules} />`;
 }

@@ -1,12 +1,16 @@
-//! `POST /api/v1/rules/{id}/explain`: why a rule does or does not match an event.
+//! `POST /api/v1/rules/{id}/explain`, `/api/v1/rules/explain`: why a rule does or does not match an
+//! event, and which rules do.
+
+use std::sync::Arc;
 
 use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use watchfire_detect::{RuleKind, RuleTrace};
+use watchfire_detect::{RuleKind, RuleState, RuleTrace};
 use watchfire_event::{EventBatch, Query, TimeRange};
+use watchfire_store::meta::RuleExceptionRow;
 use watchfire_store::{Order, SearchRequest};
 
 use crate::error::{ApiError, Problem};
@@ -59,11 +63,7 @@ pub async fn explain(
         let why = "a filter is part of the rules it names; explain one of these";
         return Err(ApiError::field(why));
     }
-    let text = match (request.seq, request.event) {
-        (Some(seq), None) => stored(&state, &seq).await?,
-        (None, Some(event)) => Value::Object(event).to_string(),
-        _ => return Err(ApiError::field("either seq or event is needed")),
-    };
+    let text = text_of(&state, request).await?;
     let (hooks, rule) = (state.hooks.clone(), id.clone());
     let work = tokio::task::spawn_blocking(move || {
         let batch = (hooks.build_event)(&text).map_err(ApiError::field)?;
@@ -75,27 +75,110 @@ pub async fn explain(
     let settings = state.meta().rule_settings().await?;
     let setting = settings.iter().find(|s| s.rule_id == id);
     Ok(JsonAnswer(ExplainAnswer {
-        hidden_by: hidden_by(&state, &id, &batch).await?,
+        hidden_by: hidden_by(&state.meta().rule_exceptions().await?, &id, &batch),
         settings: Settings::of(setting),
         trace,
     }))
 }
 
-/// The exceptions that hide the event from the rule.
-async fn hidden_by(
-    state: &AppState,
-    id: &str,
-    batch: &EventBatch,
-) -> Result<Vec<String>, ApiError> {
+/// The rules that an event matches.
+#[derive(Serialize, ToSchema)]
+pub struct ExplainAllAnswer {
+    /// How many rules were asked.
+    asked: usize,
+    /// Those that match, or for which the event counts.
+    matched: Vec<MatchedRule>,
+}
+
+/// A rule that an event matches, and what comes of it.
+#[derive(Serialize, ToSchema)]
+pub struct MatchedRule {
+    /// The rule's id.
+    id: String,
+    /// The rule's title.
+    title: String,
+    /// What kind of document it is.
+    #[schema(value_type = String)]
+    kind: RuleKind,
+    /// `alert`: the match raises an alert or becomes part of one. `counts`: whether it raises one
+    /// depends on other events. `shadow`, `disabled`, `excepted`: it raises none.
+    outcome: &'static str,
+    /// Why it matches.
+    sentence: String,
+    /// Exceptions that hide the event from the rule now.
+    hidden_by: Vec<String>,
+}
+
+/// Says which rules an event matches, and what comes of each match as rules are set now.
+#[utoipa::path(post, path = "/api/v1/rules/explain", tag = "rules",
+    request_body = ExplainRequest, responses(
+    (status = 200, description = "The rules that match", body = ExplainAllAnswer),
+    (status = 404, description = "not_found: no such event", body = Problem),
+    (status = 422, description = "invalid_field", body = Problem),
+))]
+pub async fn explain_all(
+    State(state): State<AppState>,
+    Json(request): Json<ExplainRequest>,
+) -> Result<JsonAnswer<ExplainAllAnswer>, ApiError> {
+    let set = state.rules.load().set.clone();
+    let text = text_of(&state, request).await?;
+    let (hooks, rules) = (state.hooks.clone(), Arc::clone(&set));
+    let work = tokio::task::spawn_blocking(move || {
+        let batch = (hooks.build_event)(&text).map_err(ApiError::field)?;
+        let traces = rules.explain_all(&batch, 0);
+        Ok::<_, ApiError>((batch, traces))
+    });
+    let (batch, traces) = work.await.map_err(ApiError::internal)??;
+    let settings = state.meta().rule_settings().await?;
+    let exceptions = state.meta().rule_exceptions().await?;
+    let matched = traces
+        .into_iter()
+        .filter(|trace| trace.matched)
+        .map(|trace| {
+            let hidden_by = hidden_by(&exceptions, &trace.id, &batch);
+            let setting = settings.iter().find(|s| s.rule_id == trace.id);
+            let word = setting.and_then(|s| RuleState::parse(&s.state));
+            let outcome = match word.unwrap_or_default() {
+                RuleState::Disabled => "disabled",
+                _ if !hidden_by.is_empty() => "excepted",
+                RuleState::Shadow => "shadow",
+                RuleState::Live if set.raises_by_itself(&trace.id) => "alert",
+                RuleState::Live => "counts",
+            };
+            MatchedRule {
+                id: trace.id,
+                title: trace.title,
+                kind: trace.kind,
+                outcome,
+                sentence: trace.sentence,
+                hidden_by,
+            }
+        });
+    Ok(JsonAnswer(ExplainAllAnswer {
+        matched: matched.collect(),
+        asked: set.len(),
+    }))
+}
+
+/// The exceptions that hide the event from the rule now.
+fn hidden_by(exceptions: &[RuleExceptionRow], id: &str, batch: &EventBatch) -> Vec<String> {
     let now = crate::now_ns();
-    let rows = state.meta().rule_exceptions().await?.into_iter();
-    let hides = rows.filter(|row| {
+    let hides = exceptions.iter().filter(|row| {
         let is_about = row.rules.is_empty() || row.rules.iter().any(|r| r == id);
         let runs = row.expires_ns.is_none_or(|end| now < end);
         let matches = || Query::parse(&row.query).is_ok_and(|q| q.matches(batch).value(0));
         is_about && runs && matches()
     });
-    Ok(hides.map(|row| row.id).collect())
+    hides.map(|row| row.id.clone()).collect()
+}
+
+/// The text of the event that is asked about.
+async fn text_of(state: &AppState, request: ExplainRequest) -> Result<String, ApiError> {
+    match (request.seq, request.event) {
+        (Some(seq), None) => stored(state, &seq).await,
+        (None, Some(event)) => Ok(Value::Object(event).to_string()),
+        _ => Err(ApiError::field("either seq or event is needed")),
+    }
 }
 
 /// The text of a stored event.
