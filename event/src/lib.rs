@@ -16,7 +16,8 @@ pub mod time;
 
 pub use alert::{Alert, AlertKind, AlertStatus, Evidence, RuleRef, Severity};
 pub use batch::{
-    BatchBuilder, BatchLimits, Column, EventBatch, Kind, LineCode, LineError, Origin, RowMeta,
+    BatchBuilder, BatchLimits, Column, ColumnShape, EventBatch, Kind, LineCode, LineError, Origin,
+    RowMeta,
 };
 pub use log::{CommitError, DeadLetter, EventLog, Key, Record};
 pub use query::{Query, QueryError};

@@ -67,7 +67,7 @@ impl StoreError {
             StoreError::BackupRunning(_) => "backup_running",
             StoreError::Log(_) => "log",
             StoreError::Meta(_) => "meta",
-            StoreError::Query(_) => "invalid_query",
+            StoreError::Query(error) => error.code,
             StoreError::QueryLimit(_) => "query_limit",
             StoreError::InvalidCursor => "invalid_cursor",
             StoreError::InvalidRequest(_) => "invalid_request",

@@ -39,7 +39,7 @@ pub(crate) struct MemoryBatch {
 struct Warm {
     /// Fields as codes; `None` where they cannot be.
     held: HashMap<String, Option<Arc<Held>>>,
-    /// Text of a query, and the rows that match; the newest last.
+    /// Key of a query, and the rows that match; the newest last.
     matched: VecDeque<(String, Rows)>,
 }
 
@@ -60,7 +60,7 @@ impl MemoryBatch {
         let known = |warm: &Warm| {
             let mut matched = warm.matched.iter();
             matched
-                .find(|(t, _)| t == query.text())
+                .find(|(k, _)| k == query.key())
                 .map(|(_, r)| r.clone())
         };
         if let Some(rows) = known(&self.warm()) {
@@ -72,7 +72,7 @@ impl MemoryBatch {
             warm.matched.pop_front();
         }
         warm.matched
-            .push_back((query.text().to_owned(), rows.clone()));
+            .push_back((query.key().to_owned(), rows.clone()));
         rows
     }
 

@@ -118,6 +118,11 @@ impl ApiError {
         self.status
     }
 
+    /// The sentence for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -159,7 +164,7 @@ impl IntoResponse for ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(e: QueryError) -> Self {
-        let mut error = Self::new(StatusCode::BAD_REQUEST, "invalid_query", e.message);
+        let mut error = Self::new(StatusCode::BAD_REQUEST, e.code, e.message);
         error.position = Some(e.position);
         error
     }

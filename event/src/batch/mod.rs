@@ -69,6 +69,17 @@ pub enum Origin {
     Meta,
 }
 
+/// A column without its values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnShape {
+    /// As [`Column::name`].
+    pub name: Arc<str>,
+    /// As [`Column::kind`].
+    pub kind: Kind,
+    /// As [`Column::origin`].
+    pub origin: Origin,
+}
+
 /// One Arrow array with what it means.
 #[derive(Debug, Clone)]
 pub struct Column {

@@ -6,6 +6,7 @@ use tantivy_query_grammar::{
     parse_query_lenient,
 };
 
+use super::question::{Lists, Question};
 use super::test::{Bound, Glob, Network, Range, Regexp, Test, Words};
 use super::{Node, QueryError};
 
@@ -15,9 +16,15 @@ const REGEX_SIZE_LIMIT: usize = 1 << 20;
 const MAX_CHARS: usize = 16_384;
 /// Nesting of parentheses.
 const MAX_DEPTH: usize = 32;
+/// The code of what is no query.
+const INVALID: &str = "invalid_query";
+/// The code of a query that names a list which is not there.
+const UNKNOWN_LIST: &str = "unknown_list";
 
-pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
+/// The tree of a text, and the lists that it names.
+pub(super) fn parse(text: &str, lists: &dyn Lists) -> Result<(Node, Vec<Question>), QueryError> {
     let at = |position: usize, message: &str| QueryError {
+        code: INVALID,
         message: message.into(),
         position,
     };
@@ -26,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
         return Err(at(MAX_CHARS, "the query is too long"));
     }
     if text.trim().is_empty() {
-        return Ok(Node::All);
+        return Ok((Node::All, Vec::new()));
     }
     let escaped = Escaper::new(text).run()?;
     let (_, errors) = parse_query_lenient(&escaped.text);
@@ -36,10 +43,45 @@ pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
     }
     let ast = parse_query(&escaped.text)
         .map_err(|_| at(length, "the query ends where more was expected"))?;
-    lower(&ast).map_err(|message| QueryError {
-        message,
-        position: 0,
-    })
+    let mut lowering = Lowering {
+        lists,
+        named: Vec::new(),
+    };
+    let node = lowering.lower(&ast).map_err(|refused| match refused {
+        Refused::Value(message) => at(0, &message),
+        Refused::List(name) => QueryError {
+            code: UNKNOWN_LIST,
+            message: format!("there is no list {name}; a text that begins with @ needs quotes"),
+            position: place_of(text, &name),
+        },
+    })?;
+    Ok((node, lowering.named))
+}
+
+/// Where a list is named, in characters.
+fn place_of(text: &str, name: &str) -> usize {
+    let found = text.find(&format!("@{name}")).and_then(|at| text.get(..at));
+    found.map_or(0, |before| before.chars().count())
+}
+
+/// Why a part of a query has no meaning.
+enum Refused {
+    Value(String),
+    /// There is no list of this name.
+    List(String),
+}
+
+impl From<&str> for Refused {
+    fn from(message: &str) -> Self {
+        Refused::Value(message.to_owned())
+    }
+}
+
+/// Turns the grammar's tree into ours.
+struct Lowering<'a> {
+    lists: &'a dyn Lists,
+    /// Lists that were named.
+    named: Vec<Question>,
 }
 
 /// Escapes what the grammar would read otherwise: a `/` that starts a path and not a regular
@@ -108,6 +150,7 @@ impl Escaper {
                     if depth > MAX_DEPTH {
                         let message = "parentheses are nested too deep".into();
                         return Err(QueryError {
+                            code: INVALID,
                             message,
                             position: self.next,
                         });
@@ -196,60 +239,100 @@ impl Escaper {
     }
 }
 
-fn lower(ast: &UserInputAst) -> Result<Node, String> {
-    let clauses = match ast {
-        UserInputAst::Boost(inner, _) => return lower(inner),
-        UserInputAst::Leaf(leaf) => return lower_leaf(leaf),
-        UserInputAst::Clause(clauses) => clauses,
-    };
-    let (mut must, mut should) = (Vec::new(), Vec::new());
-    for (occur, ast) in clauses {
-        let node = lower(ast)?;
-        match occur {
-            None | Some(Occur::Must) => must.push(node),
-            Some(Occur::Should) => should.push(node),
-            Some(Occur::MustNot) => must.push(Node::Not(Box::new(node))),
+impl Lowering<'_> {
+    fn lower(&mut self, ast: &UserInputAst) -> Result<Node, Refused> {
+        let clauses = match ast {
+            UserInputAst::Boost(inner, _) => return self.lower(inner),
+            UserInputAst::Leaf(leaf) => return self.leaf(leaf),
+            UserInputAst::Clause(clauses) => clauses,
+        };
+        let (mut must, mut should) = (Vec::new(), Vec::new());
+        for (occur, ast) in clauses {
+            let node = self.lower(ast)?;
+            match occur {
+                None | Some(Occur::Must) => must.push(node),
+                Some(Occur::Should) => should.push(node),
+                Some(Occur::MustNot) => must.push(Node::Not(Box::new(node))),
+            }
         }
+        match should.len() {
+            0 => {}
+            1 => must.append(&mut should),
+            _ => must.push(Node::Or(should)),
+        }
+        Ok(match must.len() {
+            0 => Node::All,
+            1 => must.swap_remove(0),
+            _ => Node::And(must),
+        })
     }
-    match should.len() {
-        0 => {}
-        1 => must.append(&mut should),
-        _ => must.push(Node::Or(should)),
+
+    fn leaf(&mut self, leaf: &UserInputLeaf) -> Result<Node, Refused> {
+        let node = |field: &Option<String>, test: Test| Node::Test {
+            field: field.as_deref().filter(|f| !f.is_empty()).map(Into::into),
+            test,
+        };
+        Ok(match leaf {
+            UserInputLeaf::All => Node::All,
+            UserInputLeaf::Exists { field } => Node::Exists(field.as_str().into()),
+            UserInputLeaf::Literal(literal) => node(&literal.field_name, self.literal(literal)?),
+            UserInputLeaf::Range {
+                field,
+                lower,
+                upper,
+            } => node(field, Test::Range(Range::new(bound(lower), bound(upper)))),
+            UserInputLeaf::Set { elements, .. } if elements.is_empty() => Node::Never,
+            UserInputLeaf::Set { field, elements } => node(
+                field,
+                Test::In(elements.iter().map(|e| Words::new(e)).collect()),
+            ),
+            UserInputLeaf::Regex { field, pattern } => {
+                let regex = RegexBuilder::new(pattern)
+                    .size_limit(REGEX_SIZE_LIMIT)
+                    .build()
+                    .map_err(|e| {
+                        let why = last_line(&e.to_string()).to_owned();
+                        Refused::Value(format!("not a regular expression: {why}"))
+                    })?;
+                node(field, Test::Regex(Regexp(regex)))
+            }
+        })
     }
-    Ok(match must.len() {
-        0 => Node::All,
-        1 => must.swap_remove(0),
-        _ => Node::And(must),
-    })
+
+    fn literal(&mut self, literal: &UserInputLiteral) -> Result<Test, Refused> {
+        if literal.slop > 0 {
+            return Err("words at a distance (\"a b\"~2) are not supported".into());
+        }
+        if literal.delimiter != Delimiter::None {
+            return Ok(match literal.prefix {
+                true => Test::Glob(Glob::new(&format!("{}*", escape_glob(&literal.phrase)))),
+                false => Test::Words(Words::new(&literal.phrase)),
+            });
+        }
+        let text = literal.phrase.replace("\\/", "/");
+        if let Some(name) = list_name(&text) {
+            let list = self.lists.list(name);
+            let list = list.ok_or_else(|| Refused::List(name.to_owned()))?;
+            self.named.push(list.clone());
+            return Ok(Test::Ask(list));
+        }
+        if has_wildcard(&text) {
+            return Ok(Test::Glob(Glob::new(&text)));
+        }
+        let text = text.replace("\\*", "*").replace("\\?", "?");
+        Ok(match Network::parse(&text) {
+            Some(network) => Test::Network(network),
+            None => Test::Words(Words::new(&text)),
+        })
+    }
 }
 
-fn lower_leaf(leaf: &UserInputLeaf) -> Result<Node, String> {
-    let node = |field: &Option<String>, test: Test| Node::Test {
-        field: field.as_deref().filter(|f| !f.is_empty()).map(Into::into),
-        test,
-    };
-    Ok(match leaf {
-        UserInputLeaf::All => Node::All,
-        UserInputLeaf::Exists { field } => Node::Exists(field.as_str().into()),
-        UserInputLeaf::Literal(literal) => node(&literal.field_name, lower_literal(literal)?),
-        UserInputLeaf::Range {
-            field,
-            lower,
-            upper,
-        } => node(field, Test::Range(Range::new(bound(lower), bound(upper)))),
-        UserInputLeaf::Set { elements, .. } if elements.is_empty() => Node::Never,
-        UserInputLeaf::Set { field, elements } => node(
-            field,
-            Test::In(elements.iter().map(|e| Words::new(e)).collect()),
-        ),
-        UserInputLeaf::Regex { field, pattern } => {
-            let regex = RegexBuilder::new(pattern)
-                .size_limit(REGEX_SIZE_LIMIT)
-                .build()
-                .map_err(|e| format!("not a regular expression: {}", last_line(&e.to_string())))?;
-            node(field, Test::Regex(Regexp(regex)))
-        }
-    })
+/// The list that a value names: `@` and a word, so that the tail of an address of mail is none.
+fn list_name(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('@')?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part);
+    is_name.then_some(name)
 }
 
 fn last_line(text: &str) -> &str {
@@ -257,27 +340,6 @@ fn last_line(text: &str) -> &str {
         .last()
         .unwrap_or(text)
         .trim_start_matches("error: ")
-}
-
-fn lower_literal(literal: &UserInputLiteral) -> Result<Test, String> {
-    if literal.slop > 0 {
-        return Err("words at a distance (\"a b\"~2) are not supported".into());
-    }
-    if literal.delimiter != Delimiter::None {
-        return Ok(match literal.prefix {
-            true => Test::Glob(Glob::new(&format!("{}*", escape_glob(&literal.phrase)))),
-            false => Test::Words(Words::new(&literal.phrase)),
-        });
-    }
-    let text = literal.phrase.replace("\\/", "/");
-    if has_wildcard(&text) {
-        return Ok(Test::Glob(Glob::new(&text)));
-    }
-    let text = text.replace("\\*", "*").replace("\\?", "?");
-    Ok(match Network::parse(&text) {
-        Some(network) => Test::Network(network),
-        None => Test::Words(Words::new(&text)),
-    })
 }
 
 fn has_wildcard(text: &str) -> bool {

@@ -36,7 +36,7 @@ fn mentioned<T: AsRef<str>>(node: &Node, texts: &[T]) -> Option<bool> {
                 Some(texts.iter().any(|t| test.passes_str(t.as_ref(), true)))
             }
             Test::Network(_) => Some(texts.iter().any(|t| holds_address(test, t.as_ref()))),
-            Test::Glob(_) | Test::Regex(_) | Test::Range(_) => None,
+            Test::Glob(_) | Test::Regex(_) | Test::Range(_) | Test::Ask(_) => None,
         },
     }
 }

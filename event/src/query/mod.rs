@@ -11,6 +11,8 @@
 //! - `*` and `?` are wildcards in unquoted values: `user.id:probe-*`.
 //! - `field:[1 TO 5]`, `field:{1 TO 5}`, `field:>=5`; `field: IN [a b c]`; `field:/regex/`;
 //!   `source.ip:10.0.0.0/8`; `field:*` (there is a value).
+//! - `field:@list` matches a value that is on a list of indicators; `@list` one of any field. In
+//!   quotes it is the text.
 //! - `AND`, `OR`, `NOT`, `-`, parentheses. Clauses side by side must all match.
 //! - `@timestamp` in a range is the event time; `_seq`, `_received`, `_source`, `_flags` work too.
 //!
@@ -22,6 +24,7 @@
 mod eval;
 mod lower;
 mod mention;
+mod question;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -29,6 +32,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use question::{Ask, Lists, NoLists, Question};
 pub use test::{Bound, Glob, Network, Range, Regexp, Test, Words};
 
 use crate::field;
@@ -37,6 +41,8 @@ use crate::field;
 #[derive(Debug, Clone)]
 pub struct Query {
     text: Arc<str>,
+    /// The text, and what else its meaning rests on.
+    key: Arc<str>,
     node: Arc<Node>,
 }
 
@@ -44,6 +50,8 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct QueryError {
+    /// A stable word for programs: `invalid_query` or `unknown_list`.
+    pub code: &'static str,
     /// A sentence for a person.
     pub message: String,
     /// Where, in characters from the start of the text.
@@ -109,21 +117,47 @@ fn is_under(name: &str, parent: &str) -> bool {
 }
 
 impl Query {
-    /// Parses the text of a query. Empty text matches every row.
+    /// Parses the text of a query that names no lists. Empty text matches every row.
     ///
     /// # Errors
     /// [`QueryError`] with the position of what cannot be read.
     pub fn parse(text: &str) -> Result<Query, QueryError> {
+        Query::parse_with(text, &NoLists)
+    }
+
+    /// As [`Query::parse`], with lists that the query may name. It keeps them as they are now.
+    ///
+    /// # Errors
+    /// [`QueryError`], with the code `unknown_list` for a list that is not there.
+    pub fn parse_with(text: &str, lists: &dyn Lists) -> Result<Query, QueryError> {
+        let (node, named) = lower::parse(text, lists)?;
+        let mut key = text.to_owned();
+        for list in &named {
+            key.push('\n');
+            key.push_str(list.name());
+        }
         Ok(Query {
             text: text.into(),
-            node: Arc::new(lower::parse(text)?),
+            key: key.into(),
+            node: Arc::new(node),
         })
+    }
+
+    /// The query of a tree that no text can say. `name` stands for its text: trees of one name
+    /// must have one meaning.
+    pub fn of_node(name: &str, node: Node) -> Query {
+        Query {
+            text: name.into(),
+            key: name.into(),
+            node: Arc::new(node),
+        }
     }
 
     /// The query that matches every row.
     pub fn all() -> Query {
         Query {
             text: "*".into(),
+            key: "*".into(),
             node: Arc::new(Node::All),
         }
     }
@@ -136,6 +170,11 @@ impl Query {
     /// The text it was parsed from; of a combined query, a text that parses to the same.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What answers can be remembered by: queries of one key match the same rows.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The tree.
@@ -154,6 +193,7 @@ impl Query {
         }
         Query {
             text: format!("({}) AND ({})", self.text, other.text).into(),
+            key: format!("({}) AND ({})", self.key, other.key).into(),
             node: Arc::new(Node::And(vec![(*self.node).clone(), (*other.node).clone()])),
         }
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
+use super::question::Question;
 use super::tokens;
 use crate::time;
 
@@ -23,6 +24,8 @@ pub enum Test {
     Network(Network),
     /// Any of these.
     In(Vec<Words>),
+    /// What only who asks it can answer; the value as a whole.
+    Ask(Question),
 }
 
 impl Test {
@@ -35,6 +38,7 @@ impl Test {
             Test::Range(range) => range.passes_str(value),
             Test::Network(network) => network.passes(value),
             Test::In(list) => list.iter().any(|w| w.passes_str(value, any_field)),
+            Test::Ask(question) => question.ask().takes_text(value),
         }
     }
 
@@ -43,6 +47,7 @@ impl Test {
         match self {
             Test::Words(words) => words.passes_int(value),
             Test::In(list) => list.iter().any(|w| w.passes_int(value)),
+            Test::Ask(question) => question.ask().takes_int(value),
             Test::Range(range) => range.passes_number(value as f64),
             Test::Network(_) => false,
             Test::Glob(_) | Test::Regex(_) => self.passes_str(&value.to_string(), false),
@@ -54,6 +59,7 @@ impl Test {
         match self {
             Test::Words(words) => words.number == Some(value),
             Test::In(list) => list.iter().any(|w| w.number == Some(value)),
+            Test::Ask(question) => question.ask().takes_float(value),
             Test::Range(range) => range.passes_number(value),
             Test::Network(_) => false,
             Test::Glob(_) | Test::Regex(_) => self.passes_str(&value.to_string(), false),
@@ -64,6 +70,7 @@ impl Test {
     pub fn passes_bool(&self, value: bool) -> bool {
         match self {
             Test::Range(_) | Test::Network(_) => false,
+            Test::Ask(question) => question.ask().takes_bool(value),
             _ => self.passes_str(if value { "true" } else { "false" }, false),
         }
     }

@@ -13,7 +13,7 @@ use super::hidden::{Hidden, subtract};
 use super::plan::Plan;
 use crate::StoreError;
 use crate::memtable::{MemoryBatch, View};
-use crate::segment::{Rows, Segment};
+use crate::segment::{Rows, Segment, is_named};
 
 /// Rows of a segment are shown so often before its columns are read ahead.
 const LOOKS: u32 = 1;
@@ -74,13 +74,28 @@ impl Source {
         if segment.looked_at() > LOOKS {
             cache.columns.want(segment);
         }
+        self.read_fields(None, rows, cache)
+    }
+
+    /// Reads the columns of these fields (`None` is all) of the chosen rows. What is held as codes
+    /// is not read again.
+    pub fn read_fields(
+        &self,
+        fields: Option<&[String]>,
+        rows: &Rows,
+        cache: &MatchCache,
+    ) -> Result<EventBatch, StoreError> {
+        let wanted = |stored: &str| fields.is_none_or(|fields| is_named(stored, fields));
+        let Source::Segment(segment) = self else {
+            return self.read(wanted, rows);
+        };
         let mut held = HashMap::new();
-        for column in &segment.info.columns {
+        for column in segment.info.columns.iter().filter(|c| wanted(&c.stored)) {
             if let Some(kept) = cache.columns.peek(segment, &column.stored) {
                 held.insert(column.stored.as_str(), kept);
             }
         }
-        let batch = segment.read(|name| !held.contains_key(name), rows)?;
+        let batch = segment.read(|name| wanted(name) && !held.contains_key(name), rows)?;
         let mut columns = Vec::with_capacity(held.len());
         for kept in held.values() {
             columns.extend(kept.coded.take(rows)?);
@@ -88,6 +103,17 @@ impl Source {
         Ok(match columns.is_empty() {
             true => batch,
             false => batch.with_columns(columns),
+        })
+    }
+
+    /// The sequence number of each row.
+    pub fn seq_of_rows(&self, cache: &MatchCache) -> Result<Vec<u64>, StoreError> {
+        Ok(match self {
+            Source::Memory(memory) => memory.batch.seq().values().to_vec(),
+            Source::Segment(segment) => {
+                let times = cache.columns.times(segment)?;
+                (0..segment.rows()).map(|row| times.seq(row)).collect()
+            }
         })
     }
 
@@ -182,7 +208,7 @@ fn in_segment(
     if query.is_all() || inside == Rows::None {
         return Ok(inside);
     }
-    if let Some(rows) = cache.get(&segment.info.id, query.text()) {
+    if let Some(rows) = cache.get(&segment.info.id, query.key()) {
         return Ok(rows.and(inside));
     }
     // A small part of a segment is not worth matching all of it for the next time.
@@ -190,7 +216,7 @@ fn in_segment(
     let among = if part { inside.clone() } else { Rows::All };
     let matched = evaluate(segment, query, &among, cache)?;
     if !part {
-        cache.put(&segment.info.id, query.text(), matched.clone());
+        cache.put(&segment.info.id, query.key(), matched.clone());
     }
     Ok(matched.and(inside))
 }
