@@ -126,12 +126,22 @@ impl Engine {
     /// Evaluates the rows of `batch` in their order. Every alert that was raised or changed comes
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
-        let fields = BatchFields::new(batch);
+        self.process_noting(batch, &mut |_, _| {})
+    }
+
+    /// As [`Engine::process`], telling the id and the row of everything that rules, correlations
+    /// and detectors find.
+    pub(crate) fn process_noting(
+        &mut self,
+        batch: &EventBatch,
+        note: &mut dyn FnMut(&str, usize),
+    ) -> Vec<AlertChange> {
+        let fields = BatchFields::new(batch).with_lists(self.rules.lists());
         self.activity.note_fields(batch);
         let start = (self.clock)();
-        let mut findings = self.sigma_findings(&fields);
+        let mut findings = self.sigma_findings(&fields, note);
         let middle = (self.clock)();
-        self.detector_findings(&fields, &mut findings);
+        self.detector_findings(&fields, &mut findings, note);
         let end = (self.clock)();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
@@ -172,13 +182,18 @@ impl Engine {
         self.book.settle(touched)
     }
 
-    fn sigma_findings(&mut self, fields: &BatchFields<'_>) -> Vec<Finding> {
+    fn sigma_findings(
+        &mut self,
+        fields: &BatchFields<'_>,
+        note: &mut dyn FnMut(&str, usize),
+    ) -> Vec<Finding> {
         if !self.config.sigma {
             return Vec::new();
         }
         let stats = &mut self.stats;
         let mut gate = self.gate.open(fields.batch(), &mut self.activity);
         self.sigma.process(fields, &mut |id, row| {
+            note(id, row);
             stats.matches += 1;
             match stats.matches_by_rule.get_mut(id) {
                 Some(count) => *count += 1,
@@ -192,7 +207,12 @@ impl Engine {
         })
     }
 
-    fn detector_findings(&mut self, fields: &BatchFields<'_>, findings: &mut Vec<Finding>) {
+    fn detector_findings(
+        &mut self,
+        fields: &BatchFields<'_>,
+        findings: &mut Vec<Finding>,
+        note: &mut dyn FnMut(&str, usize),
+    ) {
         if !self.config.detectors || self.detectors.is_empty() {
             return;
         }
@@ -209,6 +229,7 @@ impl Engine {
             let before = found.len();
             found.retain(|finding| gate.admits(id, finding.row));
             self.stats.hidden += (before - found.len()) as u64;
+            found.iter().for_each(|finding| note(id, finding.row));
             findings.append(&mut found);
         }
     }

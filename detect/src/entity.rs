@@ -106,6 +106,12 @@ pub(crate) fn kind_of(field: &str) -> Option<&'static str> {
         .map(|(kind, _)| *kind)
 }
 
+/// Every field that can name an entity, lower case.
+pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
+    let named = KINDS.iter().flat_map(|(_, fields)| fields.iter().copied());
+    named.chain([CALLER])
+}
+
 /// What an alert is deduplicated by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Entity {

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use watchfire_event::Query;
 
 use crate::entity::Entity;
+use crate::intel::Listed;
 use crate::sigma::event::BatchFields;
+use crate::sigma::listed;
 use crate::sigma::taxonomy::Family;
 
 /// Values longer than this are cut in sentences and left out of queries.
@@ -51,13 +53,25 @@ pub(crate) fn explain(
             }
             None => field.field.clone(),
         };
+        let (pattern, list) = match field.pattern.as_deref().map(listed::shown) {
+            Some((pattern, list)) => (Some(pattern), list),
+            None => (None, None),
+        };
+        let found = list.and_then(|list| entry(fields, list, &field.value));
         if words.len() < MAX_FIELDS {
-            words.push(format!("{name} is \"{}\"", clip(&value)));
+            let on_list = found.as_ref().map(|found| on_list(found, &value));
+            let on_list = on_list.unwrap_or_default();
+            words.push(format!("{name} is \"{}\"{on_list}", clip(&value)));
         }
-        matched.push(json!({
+        let mut part = json!({
             "field": name, "value": clip(&value), "selection": field.selection,
-            "pattern": field.pattern,
-        }));
+            "pattern": pattern,
+        });
+        if let Some(found) = found {
+            part["list"] = found.list.into();
+            part["indicator"] = clip(&found.indicator).into();
+        }
+        matched.push(part);
     }
     clauses.sort();
     clauses.dedup();
@@ -66,6 +80,23 @@ pub(crate) fn explain(
         words: words.join(", "),
         matched: Value::Array(matched),
         clauses,
+    }
+}
+
+/// Where a value is listed, in words.
+fn on_list(found: &Listed, value: &str) -> String {
+    match found.indicator == value {
+        true => format!(", on the list {}", found.list),
+        false => format!(", on the list {} as {}", found.list, clip(&found.indicator)),
+    }
+}
+
+/// The entry of a list that a value, or a member of it, is or belongs to.
+fn entry(fields: &BatchFields<'_>, list: &str, value: &Value) -> Option<Listed> {
+    let find = |value: &Value| fields.lists().find(list, value.as_str()?);
+    match value {
+        Value::Array(members) => members.iter().find_map(find),
+        value => find(value),
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod activity;
 mod alert;
+mod backtest;
 mod calibrate;
 pub mod catalogue;
 mod cells;
@@ -26,6 +27,7 @@ mod entity;
 mod explain;
 mod finding;
 mod gate;
+pub mod intel;
 mod needs;
 pub mod pack;
 mod policy;
@@ -36,6 +38,9 @@ mod trace;
 
 pub use activity::{Activity, Hidden, RuleActivity, RuleCounts, total};
 pub use alert::{AlertChange, Change};
+pub use backtest::{
+    Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
+};
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
 pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};

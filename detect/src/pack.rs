@@ -5,12 +5,14 @@
 //! ```yaml
 //! - name: twenty failures on one account
 //!   expect: alert                 # or silent
+//!   lists: {exits: [192.0.2.0/24]} # threat lists, for rules that ask for them
 //!   events:
 //!     - repeat: 20                # 1 when left out
 //!       every: 6s                 # `@timestamp` moves on by so much at each repeat
 //!       event: {"@timestamp": "2026-11-02T09:00:00Z", user: {id: "u{i}"}}   # {i}: 0 to 19
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use watchfire_event::time::{parse_duration_ns, parse_timestamp, to_rfc3339};
 use watchfire_event::{EventBatch, field};
 
 use crate::engine::{Engine, EngineConfig};
+use crate::intel::{IntelFile, IntelSet};
 use crate::ruleset::{RuleFile, RuleSet, is_tests};
 
 /// Events that one test may expand to.
@@ -49,6 +52,9 @@ enum Expect {
 struct Test {
     name: String,
     expect: Expect,
+    /// Threat lists by name, with their entries.
+    #[serde(default)]
+    lists: BTreeMap<String, Vec<String>>,
     events: Vec<Events>,
 }
 
@@ -107,10 +113,11 @@ fn run_file(
     tests: &[Test],
     build: &dyn Fn(&[Value]) -> EventBatch,
 ) -> Vec<TestOutcome> {
-    let (set, faults) = RuleSet::load(std::slice::from_ref(rules));
-    let set = Arc::new(set);
-    let broken = faults.iter().find(|f| f.code != "warning");
     let one = |test: &Test| {
+        let lists = Arc::new(lists_of(test));
+        let (set, faults) = RuleSet::load_with(std::slice::from_ref(rules), lists);
+        let set = Arc::new(set);
+        let broken = faults.iter().find(|f| f.code != "warning");
         let message = match broken {
             Some(fault) => Some(format!("{}: {}", fault.path, fault.message)),
             None => run_test(&set, test, build).err(),
@@ -123,6 +130,20 @@ fn run_file(
         }
     };
     tests.iter().map(one).collect()
+}
+
+/// The threat lists that a test brings.
+fn lists_of(test: &Test) -> IntelSet {
+    let mut lists = IntelSet::new();
+    for (name, entries) in &test.lists {
+        let (path, text) = (format!("{name}.txt"), entries.join("\n"));
+        let file = IntelFile {
+            path: &path,
+            text: &text,
+        };
+        lists.add(&file, i64::MIN);
+    }
+    lists
 }
 
 /// Runs one test with an engine of its own.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use watchfire_event::Severity;
 
 use crate::detectors::config::DetectorConfig;
+use crate::intel::IntelSet;
 use crate::needs::{Need, Seen};
 use crate::sigma::SigmaRules;
 use crate::sigma::load::Loaded;
@@ -87,6 +88,7 @@ pub struct RuleSet {
     pub(crate) infos: Vec<RuleInfo>,
     pub(crate) sigma: Arc<SigmaRules>,
     pub(crate) detectors: Vec<Arc<DetectorConfig>>,
+    lists: Arc<IntelSet>,
     /// What rules need, by id; found when first asked for.
     needs: OnceLock<BTreeMap<String, Need>>,
 }
@@ -94,9 +96,18 @@ pub struct RuleSet {
 impl RuleSet {
     /// Reads rule files. Every document stands for itself: a bad one is named in the faults and
     /// the others are live. Files ending in `.tests.yml` are skipped; a document with a top-level
-    /// `detector:` key configures a detector, any other is Sigma.
+    /// `detector:` key configures a detector, any other is Sigma. There are no threat lists.
     pub fn load(files: &[RuleFile]) -> (RuleSet, Vec<RuleFault>) {
-        let mut sigma = Loaded::default();
+        RuleSet::load_with(files, Arc::default())
+    }
+
+    /// As [`RuleSet::load`], with threat lists. A rule that asks for another list is named in the
+    /// faults, with the code `unknown_list`.
+    pub fn load_with(files: &[RuleFile], lists: Arc<IntelSet>) -> (RuleSet, Vec<RuleFault>) {
+        let mut sigma = Loaded {
+            lists: Arc::clone(&lists),
+            ..Loaded::default()
+        };
         let mut detectors: Vec<Arc<DetectorConfig>> = Vec::new();
         let mut described = Vec::new();
         let mut faults = Vec::new();
@@ -131,10 +142,16 @@ impl RuleSet {
                 infos,
                 sigma: Arc::new(sigma),
                 detectors,
+                lists,
                 needs: OnceLock::new(),
             },
             faults,
         )
+    }
+
+    /// The threat lists that rules and queries can ask for.
+    pub fn lists(&self) -> &Arc<IntelSet> {
+        &self.lists
     }
 
     /// The live rules: Sigma in the order of the files, then detectors.

@@ -94,12 +94,16 @@ impl RuleSet {
     /// Says why the rule `id` does or does not match a row. Exceptions and settings are not
     /// looked at. `None` when there is no such rule, or it is a filter, which is part of others.
     pub fn explain(&self, id: &str, batch: &EventBatch, row: usize) -> Option<RuleTrace> {
-        self.explain_one(self.info(id)?, &BatchFields::new(batch), row)
+        self.explain_one(
+            self.info(id)?,
+            &BatchFields::new(batch).with_lists(self.lists()),
+            row,
+        )
     }
 
     /// [`RuleSet::explain`] of every rule that is asked about such events.
     pub fn explain_all(&self, batch: &EventBatch, row: usize) -> Vec<RuleTrace> {
-        let fields = BatchFields::new(batch);
+        let fields = BatchFields::new(batch).with_lists(self.lists());
         let others = self.infos.iter().filter(|i| i.kind != RuleKind::Sigma);
         let others = others.filter_map(|info| self.explain_one(info, &fields, row));
         let mut traces = self.sigma.trace_all(&self.infos, &fields, row);

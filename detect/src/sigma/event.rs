@@ -12,8 +12,10 @@ use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
+use super::listed::{NOT_LISTED, asked};
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
+use crate::intel::IntelSet;
 
 /// The columns of a batch, ready to be read by field name.
 pub(crate) struct BatchFields<'a> {
@@ -25,6 +27,8 @@ pub(crate) struct BatchFields<'a> {
     /// Own columns whose strings a keyword can be in.
     keyword_columns: Vec<usize>,
     overflow: Option<usize>,
+    /// Threat lists that rules ask for.
+    lists: Arc<IntelSet>,
     lookups: RefCell<[HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
 }
 
@@ -77,8 +81,20 @@ impl<'a> BatchFields<'a> {
             by_name,
             keyword_columns,
             overflow,
+            lists: Arc::default(),
             lookups,
         }
+    }
+
+    /// Takes the threat lists that rules may ask for.
+    pub(crate) fn with_lists(mut self, lists: &Arc<IntelSet>) -> Self {
+        self.lists = Arc::clone(lists);
+        self
+    }
+
+    /// The threat lists.
+    pub(crate) fn lists(&self) -> &IntelSet {
+        &self.lists
     }
 
     /// Columns with this name, letter case aside.
@@ -366,6 +382,19 @@ impl<'a> RowEvent<'a> {
         }
     }
 
+    /// The first text of the field that is on a list, or one that no field has.
+    fn on_list(&self, list: &str, field: &str) -> EventValue<'_> {
+        let is_on = |value: &EventValue<'_>| match value {
+            EventValue::Str(text) => self.fields.lists.find(list, text).is_some(),
+            _ => false,
+        };
+        let found = match self.get_field(field) {
+            Some(EventValue::Array(values)) => values.into_iter().find(is_on),
+            value => value.filter(is_on),
+        };
+        found.unwrap_or(EventValue::Str(Cow::Borrowed(NOT_LISTED)))
+    }
+
     /// The same event with one value a field, as correlations group by.
     pub(crate) fn single(self) -> Self {
         RowEvent {
@@ -377,6 +406,9 @@ impl<'a> RowEvent<'a> {
 
 impl Event for RowEvent<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
+        if let Some((list, field)) = asked(path) {
+            return Some(self.on_list(list, field));
+        }
         let lookups = self.fields.lookups(self.family, path);
         let found = lookups
             .iter()

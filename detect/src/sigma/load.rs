@@ -1,5 +1,7 @@
 //! Sigma documents from text. Each stands for itself: a bad one is named and the others are live.
 
+use std::sync::Arc;
+
 use rsigma_eval::{CompiledRule, Engine, compile_rule};
 use rsigma_parser::{
     CorrelationRule, Detection, Detections, FilterRule, FilterRuleTarget, LogSource,
@@ -7,6 +9,8 @@ use rsigma_parser::{
 };
 use watchfire_event::Severity;
 
+use super::listed;
+use crate::intel::IntelSet;
 use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 
 /// What the API tells of a document. Rules, correlations and filters have these members in
@@ -41,6 +45,8 @@ pub(crate) struct LoadedRule {
 /// What the documents of all files gave.
 #[derive(Default)]
 pub(crate) struct Loaded {
+    /// Lists that rules may ask for.
+    pub(crate) lists: Arc<IntelSet>,
     pub(crate) rules: Vec<LoadedRule>,
     /// Correlations with the place each came from.
     pub(crate) correlations: Vec<(CorrelationRule, Place)>,
@@ -131,7 +137,13 @@ impl Loaded {
     fn rule(&mut self, mut rule: SigmaRule, place: &Place) {
         rule.id = Some(identity(&rule.id, &rule.name, &rule.title));
         match compile_rule(&rule) {
-            Ok(compiled) => {
+            Ok(mut compiled) => {
+                let asked = listed::bind(&mut compiled);
+                if let Some(missing) = asked.iter().find(|list| self.lists.get(list).is_none()) {
+                    let message = format!("there is no threat list {missing}");
+                    self.faults.push(place.fault("unknown_list", message));
+                    return;
+                }
                 let fields = fields(&rule.detection);
                 let info = info!(Sigma, rule, place, Some(&rule.logsource), fields);
                 self.infos.push(info);

@@ -7,9 +7,12 @@
 pub(crate) mod correlate;
 pub(crate) mod event;
 mod forget;
+pub(crate) mod listed;
 pub(crate) mod load;
 mod logsource;
 mod needs;
+pub(crate) mod prefilter;
+mod reads;
 pub(crate) mod run;
 pub(crate) mod taxonomy;
 pub(crate) mod told;

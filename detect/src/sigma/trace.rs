@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::SigmaRules;
 use super::correlate::Component;
 use super::event::{BatchFields, RowEvent};
+use super::listed;
 use super::logsource::{Decides, Facts, LogClass, admits, classify, deciding};
 use super::taxonomy::Family;
 use crate::ruleset::RuleInfo;
@@ -303,7 +304,10 @@ impl Reader<'_> {
             field: item.field.clone(),
             source: source.map(|s| s.to_string()),
             matcher: word(&item.matcher),
-            pattern: item.pattern.clone(),
+            pattern: item
+                .pattern
+                .as_deref()
+                .map(|p| listed::shown(p).0.into_owned()),
             value: item.actual.clone().map(clip),
             reason: word(&item.reason),
             ..TraceNode::default()

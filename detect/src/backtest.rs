@@ -1,0 +1,476 @@
+//! Rules over events of the past: what they would have found, and what an exception would have
+//! hidden.
+//!
+//! The engine is the one that runs live, so a backtest over all events gives the alerts that were
+//! raised then. It is given only rows that can matter ([`Backtest::reading`]): rows that no rule
+//! and no detector could take change nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use watchfire_event::query::{Needs, Node};
+use watchfire_event::{
+    Alert, AlertKind, ColumnShape, EventBatch, Origin, Query, Severity, field, time,
+};
+
+use crate::alert::{AlertChange, Change};
+use crate::engine::{Engine, EngineConfig};
+use crate::entity;
+use crate::intel::IntelSet;
+use crate::ruleset::{RuleFault, RuleFile, RuleKind, RuleSet};
+use crate::sigma::prefilter::{Asking, all, any};
+
+/// Alerts told in full, at most.
+pub const MAX_ALERTS: usize = 1_000;
+/// Alerts of which it is remembered who they are about; of those beyond only the number.
+const MAX_NOTED: usize = 100_000;
+/// Days told; events of others count in the sums alone.
+const MAX_DAYS: usize = 4_000;
+/// Entities told.
+const MAX_ENTITIES: usize = 50;
+/// Matching events told, half of them the first and half the last.
+const SAMPLES: usize = 20;
+const DAY_NS: i64 = 86_400 * 1_000_000_000;
+
+/// What a backtest has to read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Rows outside of it change nothing.
+    pub query: Query,
+    /// Names of the fields that count; `None` is all.
+    pub fields: Option<Vec<String>>,
+}
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RuleCount {
+    /// The rule's id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// What kind of rule it is.
+    pub kind: RuleKind,
+    /// Severity of its alerts.
+    pub severity: Severity,
+    /// Events that matched; of a correlation or a detector, how often it fired.
+    pub matches: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+}
+
+/// A day, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DayCount {
+    /// The date, `2026-11-01`.
+    pub day: String,
+    /// Matches of rules that raise alerts.
+    pub matches: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+}
+
+/// Who alerts are about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntityCount {
+    /// Kind of entity.
+    pub kind: String,
+    /// Its value.
+    pub value: String,
+    /// Alerts that name it.
+    pub alerts: u64,
+    /// Events these alerts stand for.
+    pub events: u64,
+}
+
+/// What an exception would have hidden.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExceptionCount {
+    /// The query.
+    pub query: String,
+    /// Matches on events that it names.
+    pub matches_hidden: u64,
+    /// Alerts that would not have been raised.
+    pub alerts_hidden: u64,
+    /// Alerts that would have been raised all the same, or under another id.
+    pub alerts_left: u64,
+}
+
+/// What rules would have found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BacktestReport {
+    /// By rule, in the order of the files.
+    pub rules: Vec<RuleCount>,
+    /// Matches of rules that raise alerts; those that only feed correlations do not count.
+    pub matches: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+    /// By day, oldest first; days without any are left out.
+    pub days: Vec<DayCount>,
+    /// Who is named most.
+    pub entities: Vec<EntityCount>,
+    /// The first alerts, as they would be now.
+    pub sample_alerts: Vec<Alert>,
+    /// What an exception would have hidden, where one was given.
+    pub exception: Option<ExceptionCount>,
+    /// Matches that came too late for their correlation.
+    pub late: u64,
+    /// There were more alerts or days than are told by day and by entity.
+    pub truncated: bool,
+}
+
+/// An exception on trial: the same rules without the events it names.
+struct Trial {
+    query: Query,
+    engine: Engine,
+    matches_hidden: u64,
+    alerts: HashSet<String>,
+}
+
+/// An alert, as far as it is remembered.
+struct Noted {
+    about: Vec<(String, String)>,
+    events: u64,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Tally {
+    matches: BTreeMap<String, u64>,
+    alerts: BTreeMap<String, u64>,
+    days: BTreeMap<i64, (u64, u64)>,
+    noted: HashMap<String, Noted>,
+    /// Places of told alerts, by id.
+    told: HashMap<String, usize>,
+    sample_alerts: Vec<Alert>,
+    first: Vec<u64>,
+    last: std::collections::VecDeque<u64>,
+    truncated: bool,
+}
+
+/// Rules on trial.
+pub struct Backtest {
+    rules: Arc<RuleSet>,
+    /// Stands for the rules' texts.
+    digest: String,
+    /// Count this rule alone.
+    only: Option<String>,
+    max_alerts: usize,
+    engine: Engine,
+    trial: Option<Trial>,
+    tally: Tally,
+}
+
+impl std::fmt::Debug for Backtest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backtest({} rules)", self.rules.len())
+    }
+}
+
+impl Backtest {
+    /// Loads rules for a trial, with what is wrong with them. `only` counts the rule of this id
+    /// alone; the others are there for what it refers to.
+    pub fn load(
+        files: &[RuleFile],
+        only: Option<&str>,
+        lists: Arc<IntelSet>,
+    ) -> (Backtest, Vec<RuleFault>) {
+        let (rules, faults) = RuleSet::load_with(files, lists);
+        let rules = Arc::new(rules);
+        let mut hash = Sha256::new();
+        for file in files {
+            hash.update((file.text.len() as u64).to_be_bytes());
+            hash.update(&file.text);
+        }
+        let backtest = Backtest {
+            engine: Engine::new(Arc::clone(&rules), EngineConfig::default()),
+            rules,
+            digest: hex(hash),
+            only: only.map(str::to_owned),
+            max_alerts: 20,
+            trial: None,
+            tally: Tally::default(),
+        };
+        (backtest, faults)
+    }
+
+    /// The rules that were loaded.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// Tells so many alerts in full, up to [`MAX_ALERTS`].
+    #[must_use]
+    pub fn telling(mut self, alerts: usize) -> Self {
+        self.max_alerts = alerts.min(MAX_ALERTS);
+        self
+    }
+
+    /// Counts what an exception would have hidden, too.
+    #[must_use]
+    pub fn without(mut self, exception: Query) -> Self {
+        self.trial = Some(Trial {
+            query: exception,
+            engine: Engine::new(Arc::clone(&self.rules), EngineConfig::default()),
+            matches_hidden: 0,
+            alerts: HashSet::new(),
+        });
+        self
+    }
+
+    /// What to read of events that have columns of these shapes.
+    pub fn reading(&self, shapes: &[ColumnShape]) -> Reading {
+        let mut hash = Sha256::new();
+        hash.update(&self.digest);
+        for shape in shapes {
+            hash.update(format!(
+                "{:?} {:?} {}\n",
+                shape.kind, shape.origin, shape.name
+            ));
+        }
+        for list in self.rules.lists().lists() {
+            hash.update(&list.digest);
+        }
+        let name = format!("backtest {}", hex(hash));
+        let mut asking = Asking::new(&name, shapes, self.rules.lists());
+        let mut parts = vec![self.rules.sigma.prefilter(&mut asking)];
+        parts.extend(self.rules.detectors.iter().map(|detector| {
+            let filter = detector.filter.as_ref().map(|query| query.node().clone());
+            let about = detector
+                .entity
+                .iter()
+                .map(|f| asking.present(&f.to_lowercase()));
+            all(vec![filter.unwrap_or(Node::All), any(about.collect())])
+        }));
+        // Of fields beyond the limit of columns nothing is known.
+        if shapes.iter().any(|s| &*s.name == field::OVERFLOW) {
+            parts.push(Node::Exists(field::OVERFLOW.into()));
+        }
+        let node = any(parts);
+        Reading {
+            query: match node {
+                Node::All => Query::all(),
+                node => Query::of_node(&name, node),
+            },
+            fields: self.fields(shapes),
+        }
+    }
+
+    /// Names of the columns that rules, detectors and alerts look at.
+    fn fields(&self, shapes: &[ColumnShape]) -> Option<Vec<String>> {
+        let mut read = self.rules.sigma.reads()?;
+        read.extend(entity::fields().map(str::to_owned));
+        let mut needs: Vec<Needs> = Vec::new();
+        for detector in &self.rules.detectors {
+            let fields = [&detector.entity, &detector.pair, &detector.group];
+            read.extend(fields.into_iter().flatten().map(|f| f.to_lowercase()));
+            needs.extend(detector.filter.as_ref().map(Query::needs));
+        }
+        needs.extend(self.trial.as_ref().map(|trial| trial.query.needs()));
+        if needs.contains(&Needs::Everything) {
+            return None;
+        }
+        let wants = |shape: &ColumnShape| {
+            let lower = shape.name.to_lowercase();
+            let mut dots = lower.match_indices('.');
+            shape.origin == Origin::Meta && &*shape.name == field::OVERFLOW
+                || read.contains(&lower)
+                || dots.any(|(at, _)| lower.get(..=at).is_some_and(|above| read.contains(above)))
+                || needs.iter().any(|n| n.wants(&shape.name))
+        };
+        let names = shapes.iter().filter(|s| wants(s));
+        let own = [field::SEQ, field::TIMESTAMP, field::RECEIVED];
+        let mut names: BTreeSet<String> = names.map(|s| s.name.to_string()).collect();
+        names.extend(own.map(str::to_owned));
+        Some(names.into_iter().collect())
+    }
+
+    /// Takes the next events, in the order of their sequence numbers.
+    pub fn take(&mut self, batch: &EventBatch) {
+        let hidden = self.trial.as_ref().map(|trial| trial.query.matches(batch));
+        let (times, seqs) = (batch.time().values(), batch.seq().values());
+        let (tally, rules, only) = (&mut self.tally, &self.rules, self.only.as_deref());
+        let mut matches_hidden = 0;
+        let changes = self.engine.process_noting(batch, &mut |rule, row| {
+            *tally.matches.entry(rule.to_owned()).or_default() += 1;
+            if !counts(only, rule) || rules.sigma.is_silent(rule) {
+                return;
+            }
+            let time_ns = times.get(row).copied().unwrap_or_default();
+            tally.on_day(time_ns, |day| day.0 += 1);
+            tally.sample(seqs.get(row).copied().unwrap_or_default());
+            let is_hidden = hidden.as_ref().is_some_and(|mask| mask.value(row));
+            matches_hidden += u64::from(is_hidden);
+        });
+        for change in changes {
+            if counts(only, rule_of(&change.alert)) {
+                tally.alert(change, self.max_alerts);
+            }
+        }
+        if let (Some(trial), Some(hidden)) = (&mut self.trial, hidden) {
+            trial.matches_hidden += matches_hidden;
+            let changes = trial.engine.process(&batch.filter(&!&hidden));
+            let new = changes.into_iter().filter(|c| c.change == Change::New);
+            let counted = new.filter(|c| counts(only, rule_of(&c.alert)));
+            for change in counted {
+                if trial.alerts.len() < MAX_NOTED {
+                    trial.alerts.insert(change.alert.id);
+                }
+            }
+        }
+    }
+
+    /// Matches so far, of rules that raise alerts.
+    pub fn matches(&self) -> u64 {
+        let only = self.only.as_deref();
+        let raising = |id: &str| counts(only, id) && !self.rules.sigma.is_silent(id);
+        let matches = self.tally.matches.iter();
+        matches.filter(|(id, _)| raising(id)).map(|(_, n)| n).sum()
+    }
+
+    /// Alerts so far.
+    pub fn alerts(&self) -> u64 {
+        self.tally.alerts.values().sum()
+    }
+
+    /// Sequence numbers of some of the matching events, rising.
+    pub fn samples(&self) -> Vec<u64> {
+        let all = self.tally.first.iter().chain(&self.tally.last);
+        let all: BTreeSet<u64> = all.copied().collect();
+        all.into_iter().collect()
+    }
+
+    /// What was found.
+    pub fn report(&self) -> BacktestReport {
+        let tally = &self.tally;
+        let infos = self.rules.infos().into_iter();
+        let told = infos.filter(|info| info.kind != RuleKind::Filter);
+        let rules = told.map(|info| RuleCount {
+            matches: tally.matches.get(&info.id).copied().unwrap_or_default(),
+            alerts: tally.alerts.get(&info.id).copied().unwrap_or_default(),
+            id: info.id,
+            title: info.title,
+            kind: info.kind,
+            severity: info.severity,
+        });
+        let days = tally.days.iter().map(|(day, (matches, alerts))| DayCount {
+            day: time::to_rfc3339(day.saturating_mul(DAY_NS))
+                .chars()
+                .take(10)
+                .collect(),
+            matches: *matches,
+            alerts: *alerts,
+        });
+        let exception = self.trial.as_ref().map(|trial| {
+            let before: HashSet<&String> = tally.noted.keys().collect();
+            let kept = trial.alerts.iter().filter(|id| before.contains(id)).count();
+            ExceptionCount {
+                query: trial.query.text().to_owned(),
+                matches_hidden: trial.matches_hidden,
+                alerts_hidden: (before.len() - kept) as u64,
+                alerts_left: trial.alerts.len() as u64,
+            }
+        });
+        BacktestReport {
+            rules: rules.collect(),
+            matches: self.matches(),
+            alerts: self.alerts(),
+            days: days.collect(),
+            entities: tally.entities(),
+            sample_alerts: tally.sample_alerts.clone(),
+            exception,
+            late: self.engine.stats().late,
+            truncated: tally.truncated,
+        }
+    }
+}
+
+fn counts(only: Option<&str>, rule: &str) -> bool {
+    only.is_none_or(|id| id == rule)
+}
+
+/// The id of the rule that raised the alert.
+fn rule_of(alert: &Alert) -> &str {
+    match (alert.kind, &alert.rule) {
+        (AlertKind::Rule, Some(rule)) => &rule.id,
+        _ => &alert.detector,
+    }
+}
+
+fn hex(hash: Sha256) -> String {
+    let bytes = hash.finalize();
+    bytes.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+impl Tally {
+    fn on_day(&mut self, time_ns: i64, change: impl Fn(&mut (u64, u64))) {
+        let day = time_ns.div_euclid(DAY_NS);
+        if !self.days.contains_key(&day) && self.days.len() >= MAX_DAYS {
+            self.truncated = true;
+            return;
+        }
+        change(self.days.entry(day).or_default());
+    }
+
+    fn sample(&mut self, seq: u64) {
+        if self.first.len() < SAMPLES / 2 {
+            self.first.push(seq);
+            return;
+        }
+        if self.last.len() == SAMPLES / 2 {
+            self.last.pop_front();
+        }
+        self.last.push_back(seq);
+    }
+
+    fn alert(&mut self, change: AlertChange, max_told: usize) {
+        let AlertChange { alert, change } = change;
+        if change == Change::New {
+            *self.alerts.entry(rule_of(&alert).to_owned()).or_default() += 1;
+            self.on_day((alert.ts * 1e9) as i64, |day| day.1 += 1);
+            if self.sample_alerts.len() < max_told {
+                self.told.insert(alert.id.clone(), self.sample_alerts.len());
+                self.sample_alerts.push(alert.clone());
+            }
+        }
+        if !self.noted.contains_key(&alert.id) && self.noted.len() >= MAX_NOTED {
+            self.truncated = true;
+            return;
+        }
+        let place = self.told.get(&alert.id).copied();
+        let all = alert.entities.iter();
+        let about = all.flat_map(|(kind, values)| values.iter().map(|v| (kind.clone(), v.clone())));
+        let noted = Noted {
+            about: about.collect(),
+            events: alert.count,
+        };
+        self.noted.insert(alert.id.clone(), noted);
+        if let Some(told) = place.and_then(|place| self.sample_alerts.get_mut(place)) {
+            *told = alert;
+        }
+    }
+
+    fn entities(&self) -> Vec<EntityCount> {
+        let mut sums: HashMap<&(String, String), (u64, u64)> = HashMap::new();
+        for noted in self.noted.values() {
+            for about in &noted.about {
+                let sum = sums.entry(about).or_default();
+                sum.0 += 1;
+                sum.1 += noted.events;
+            }
+        }
+        let mut all: Vec<_> = sums.into_iter().collect();
+        all.sort_by_key(|(about, (alerts, events))| {
+            (std::cmp::Reverse((*alerts, *events)), *about)
+        });
+        all.truncate(MAX_ENTITIES);
+        let count = |((kind, value), (alerts, events)): (&(String, String), _)| EntityCount {
+            kind: kind.clone(),
+            value: value.clone(),
+            alerts,
+            events,
+        };
+        all.into_iter().map(count).collect()
+    }
+}

@@ -1,0 +1,305 @@
+//! A backtest reads only part of the rows and columns, and finds what the live engine found.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::{batch_from, files};
+use watchfire_detect::{
+    Backtest, BacktestReport, Change, Engine, EngineConfig, MAX_ALERTS, RuleSet,
+};
+use watchfire_event::{Alert, ColumnShape, EventBatch, Query};
+
+/// Rules with one construct each, a correlation, a filter of detectors.
+const RULES: &[&str] = &[
+    r"
+title: Denied admin page
+id: denied
+level: medium
+logsource: { category: webserver }
+detection:
+    page: { cs-uri-query|contains: ['/admin', '\?id='] }
+    status: { sc-status: [401, 403] }
+    inner: { user.id|startswith: svc- }
+    condition: page and status and not inner
+",
+    r"
+title: Any words
+id: words
+level: low
+detection:
+    keywords: ['*needle*', 'two words']
+    condition: keywords
+",
+    r"
+title: Many constructs
+id: many
+level: high
+detection:
+    both: { message|contains|all: [failed, password] }
+    regex: { user_agent.original|re: '^(?i)curl/[0-9]' }
+    network: { source.ip|cidr: 10.1.0.0/16 }
+    number: { bytes|gte: 500 }
+    mixed: { code: ['7', 'x*z', 8] }
+    there: { token.hash|exists: true }
+    none: { token.hash: null }
+    list: { tags|contains|all: [aa, bb] }
+    object: { ctx|contains: deep }
+    condition: both or regex or (network and number) or mixed or (there and list) or (none and object)
+",
+    r"
+title: Other than
+id: other
+level: low
+detection:
+    role: { role|neq: user }
+    named: { role|exists: true }
+    same: { role|fieldref: user.id }
+    condition: (role and named) or same
+",
+    r"
+title: Failed login
+id: failed
+name: failed
+level: low
+detection:
+    outcome: { event.outcome: failure }
+    condition: outcome
+---
+title: Many failed logins
+id: burst
+level: high
+correlation:
+    type: event_count
+    rules: [failed]
+    group-by: [source.ip]
+    timespan: 10m
+    condition: { gte: 4 }
+",
+    r"
+detector: first_seen
+id: first_seen.role
+title: New role
+severity: low
+filter: 'event.outcome:failure OR role:*'
+entity: user.id
+pair: role
+thresholds: { min_events: 3, min_score: 0.1 }
+",
+];
+
+fn event() -> impl Strategy<Value = Value> {
+    let paths = ["/admin/x", "/shop", "/shop?id=3", "/x"];
+    let users = ["svc-a", "u1", "u2", "U3"];
+    let words = [
+        "failed password for u1",
+        "ok",
+        "a needle in hay",
+        "Two Words",
+        "PASSWORD failed",
+    ];
+    let agents = ["curl/8", "CURL/7", "Mozilla"];
+    let ips = ["10.1.2.3", "10.2.0.1", "::ffff:10.1.0.9", "203.0.113.7"];
+    let codes = [
+        json!(7),
+        json!("7"),
+        json!("xyz"),
+        json!(8.0),
+        json!("8"),
+        json!([1, "xz"]),
+        json!(null),
+    ];
+    let roles = [
+        json!("user"),
+        json!("admin"),
+        json!(["user", "ops"]),
+        json!("u1"),
+        json!(null),
+        json!([]),
+    ];
+    let tags = [
+        json!(["aa", "bb"]),
+        json!(["aabb"]),
+        json!("aa"),
+        json!([{"k": "bb"}]),
+    ];
+    let ctxs = [
+        json!({"a": "deep"}),
+        json!("deep"),
+        json!({"b": {"c": "x"}}),
+    ];
+    let pick = |list: Vec<Value>| proptest::option::weighted(0.5, proptest::sample::select(list));
+    let texts = |list: &[&str]| list.iter().map(|t| json!(t)).collect::<Vec<_>>();
+    let some = (
+        pick(texts(&paths)),
+        pick(texts(&users)),
+        pick(texts(&words)),
+        pick(texts(&agents)),
+        pick(texts(&ips)),
+        pick(codes.to_vec()),
+    );
+    let more = (
+        pick(roles.to_vec()),
+        pick(tags.to_vec()),
+        pick(ctxs.to_vec()),
+        pick(texts(&["failure", "success"])),
+        pick(vec![json!(401), json!(403), json!(200), json!("403")]),
+        pick(vec![json!(499), json!(500), json!("900")]),
+        pick(texts(&["t1", "t2"])),
+    );
+    (some, more, 0..100_000_u32).prop_map(|(some, more, second)| {
+        let at = 1_760_000_000 + i64::from(second);
+        let mut event = serde_json::Map::new();
+        event.insert(
+            "@timestamp".into(),
+            json!(watchfire_event::time::to_rfc3339(at * 1_000_000_000)),
+        );
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                event.insert(name.to_owned(), value);
+            }
+        };
+        put(
+            "url.path",
+            some.0
+                .clone()
+                .and_then(|p| Some(json!(p.as_str()?.split('?').next()?))),
+        );
+        put(
+            "url.query",
+            some.0
+                .and_then(|p| Some(json!(p.as_str()?.split_once('?')?.1))),
+        );
+        put("user.id", some.1);
+        put("message", some.2);
+        put("user_agent.original", some.3);
+        put("source.ip", some.4);
+        put("code", some.5);
+        put("role", more.0);
+        put("tags", more.1);
+        put("ctx", more.2);
+        put("event.outcome", more.3);
+        put("http.response.status_code", more.4);
+        put("bytes", more.5);
+        put("token.hash", more.6);
+        put("http.request.method", Some(json!("GET")));
+        Value::Object(event)
+    })
+}
+
+/// The alerts of a live engine, as they are at the end, by id.
+fn live(batch: &EventBatch, rules: &[&str]) -> BTreeMap<String, Alert> {
+    let (set, faults) = RuleSet::load(&files(rules));
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut engine = Engine::new(set.into(), EngineConfig::default());
+    let changes = engine.process(batch).into_iter();
+    changes.map(|c| (c.alert.id.clone(), c.alert)).collect()
+}
+
+fn shapes(batch: &EventBatch) -> Vec<ColumnShape> {
+    let shape = |c: &watchfire_event::Column| ColumnShape {
+        name: c.name.clone(),
+        kind: c.kind,
+        origin: c.origin,
+    };
+    batch.columns().iter().map(shape).collect()
+}
+
+/// A backtest over the rows and columns that it asks for, `step` rows at a time.
+fn tried(
+    batch: &EventBatch,
+    rules: &[&str],
+    step: usize,
+    exception: Option<&str>,
+) -> (BacktestReport, usize) {
+    let (mut backtest, faults) = Backtest::load(&files(rules), None, Arc::default());
+    assert!(faults.is_empty(), "{faults:?}");
+    backtest = backtest.telling(MAX_ALERTS);
+    if let Some(text) = exception {
+        backtest = backtest.without(Query::parse(text).unwrap());
+    }
+    let reading = backtest.reading(&shapes(batch));
+    let mut rows = batch.filter(&reading.query.matches(batch));
+    if let Some(fields) = &reading.fields {
+        rows = rows.project(|c| fields.iter().any(|f| **f == *c.name));
+    }
+    for start in (0..rows.rows()).step_by(step) {
+        backtest.take(&rows.slice(start, step));
+    }
+    (backtest.report(), rows.rows())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_backtest_finds_what_was_found_live(
+        events in proptest::collection::vec(event(), 1..120),
+        chosen in proptest::sample::subsequence(RULES.to_vec(), 1..RULES.len()),
+        step in 1_usize..50,
+    ) {
+        let batch = batch_from(&events, 1);
+        let expected = live(&batch, &chosen);
+        let (report, _) = tried(&batch, &chosen, step, None);
+        let found: BTreeMap<String, Alert> =
+            report.sample_alerts.iter().map(|a| (a.id.clone(), a.clone())).collect();
+        prop_assert_eq!(report.alerts as usize, expected.len());
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn rows_that_no_rule_can_match_are_not_read() {
+    let event = |i: u64| {
+        json!({ "@timestamp": "2026-11-01T10:00:00Z", "n": i,
+            "http": { "response": { "status_code": if i.is_multiple_of(10) { 403 } else { 200 } },
+                "request": { "method": "GET" } },
+            "url": { "path": if i.is_multiple_of(3) { "/admin" } else { "/" } }, "source": { "ip": "192.0.2.1" } })
+    };
+    let events: Vec<Value> = (0..300).map(event).collect();
+    let batch = batch_from(&events, 1);
+    let (report, read) = tried(&batch, &RULES[..1], 100, Some("n:30"));
+    assert_eq!((report.matches, report.alerts, read), (10, 1, 10));
+    assert_eq!(report.days.len(), 1);
+    assert_eq!(report.days[0].day, "2026-11-01");
+    assert_eq!((report.days[0].matches, report.days[0].alerts), (10, 1));
+    assert_eq!(report.entities[0].events, 10);
+    let exception = report.exception.unwrap();
+    assert_eq!(
+        (
+            exception.matches_hidden,
+            exception.alerts_hidden,
+            exception.alerts_left
+        ),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn an_exception_on_trial_hides_what_a_live_one_would() {
+    let rows: Vec<Value> = (0..8)
+        .map(|i| {
+            json!({ "@timestamp": format!("2026-11-01T10:00:0{i}Z"),
+                "event": { "outcome": "failure" }, "source": { "ip": format!("192.0.2.{}", i % 2) } })
+        })
+        .collect();
+    let batch = batch_from(&rows, 1);
+    let rules = &RULES[4..5];
+    let (report, _) = tried(&batch, rules, 3, Some("source.ip:192.0.2.1"));
+    assert_eq!(report.alerts, 2);
+    let exception = report.exception.unwrap();
+    assert_eq!((exception.alerts_hidden, exception.alerts_left), (1, 1));
+    let kept = batch.filter(&!&Query::parse("source.ip:192.0.2.1").unwrap().matches(&batch));
+    assert_eq!(live(&kept, rules).len(), 1);
+    let new = Engine::new(
+        RuleSet::load(&files(rules)).0.into(),
+        EngineConfig::default(),
+    )
+    .process(&kept);
+    assert!(new.iter().all(|c| c.change == Change::New));
+}
