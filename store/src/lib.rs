@@ -32,6 +32,7 @@ mod open;
 mod produced;
 mod pushdown;
 mod query;
+mod replay;
 mod retention;
 mod rewrite;
 mod scrub;
@@ -51,6 +52,7 @@ mod verify;
 pub use config::{RetentionClass, StoreConfig};
 pub use erase::EraseRequest;
 pub use error::StoreError;
+pub use replay::{Replay, Replayed};
 pub use search::{
     Bucket, Cursor, Facet, FieldInfo, Histogram, Hit, MAX_BUCKETS, MAX_FACET_FIELDS,
     MAX_FACET_VALUES, MAX_PAGE, Order, SearchPage, SearchRequest, SqlLimits,
@@ -279,6 +281,11 @@ impl Store {
         range: TimeRange,
     ) -> Result<SendableRecordBatchStream, StoreError> {
         Ok(export::records(self.shared.clone(), query, range))
+    }
+
+    /// The events of a range as they are now, to be gone through in the order in which they came.
+    pub fn replay(&self, range: TimeRange) -> Replay {
+        Replay::new(self.shared.clone(), range)
     }
 
     /// Refused lines, newest first, from before the one of id `before`.

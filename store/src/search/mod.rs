@@ -28,4 +28,4 @@ pub(crate) use hidden::Hidden;
 pub(crate) use histogram::histogram;
 pub(crate) use job::Job;
 pub(crate) use matching::{Source, matching, sources};
-pub(crate) use run::search;
+pub(crate) use run::{hit, mask_of, search};

@@ -260,7 +260,8 @@ fn keys(
     })
 }
 
-fn mask_of(rows: &[usize], total: usize) -> Rows {
+/// These rows, of so many.
+pub(crate) fn mask_of(rows: &[usize], total: usize) -> Rows {
     let mut mask = arrow::array::BooleanBufferBuilder::new(total);
     mask.append_n(total, false);
     for row in rows {
@@ -304,7 +305,8 @@ fn read_hits(
     Ok(hits)
 }
 
-fn hit(batch: &EventBatch, row: usize) -> Hit {
+/// A row as it is shown.
+pub(crate) fn hit(batch: &EventBatch, row: usize) -> Hit {
     Hit {
         seq: batch.seq().values().get(row).copied().unwrap_or_default(),
         time_ns: batch.time().values().get(row).copied().unwrap_or_default(),

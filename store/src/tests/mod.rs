@@ -9,6 +9,7 @@ mod erasing;
 mod hiding;
 mod hunts;
 mod life;
+mod replays;
 mod rewriting;
 mod tables;
 mod verifying;
