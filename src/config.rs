@@ -18,6 +18,7 @@ struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
     rules: Vec<PathBuf>,
+    intel: IntelFile,
     ingest: IngestFile,
     detect: DetectFile,
     retention: RetentionFile,
@@ -41,6 +42,12 @@ enum KeepRaw {
     Needed,
     /// All, byte for byte.
     All,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IntelFile {
+    dirs: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,6 +106,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// More folders with rules.
     pub rules: Vec<PathBuf>,
+    /// More folders with threat lists.
+    pub intel: Vec<PathBuf>,
     /// Listen without TLS on other addresses than loopback.
     pub insecure: bool,
 }
@@ -112,6 +121,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Folders with rules besides the built-in pack.
     pub rules: Vec<PathBuf>,
+    /// Folders with threat lists.
+    pub intel: Vec<PathBuf>,
     /// Keep the text of every event, byte for byte.
     pub keep_raw_all: bool,
     /// Run rules and detectors.
@@ -149,6 +160,8 @@ impl Config {
         };
         let mut rules = file.rules;
         rules.extend(overrides.rules.iter().cloned());
+        let mut intel = file.intel.dirs;
+        intel.extend(overrides.intel.iter().cloned());
         let mut webhook_allow = file.webhooks.allow;
         webhook_allow.extend(env_networks("WATCHFIRE_WEBHOOK_ALLOW")?);
         let config = Config {
@@ -162,6 +175,7 @@ impl Config {
                 .or(file.data)
                 .unwrap_or_else(|| PathBuf::from("watchfire-data")),
             rules,
+            intel,
             keep_raw_all: file.ingest.keep_raw == Some(KeepRaw::All),
             detect: env_bool("WATCHFIRE_DETECT")?
                 .or(file.detect.enabled)
@@ -210,6 +224,14 @@ impl Config {
         for dir in &self.rules {
             if !dir.exists() {
                 bail!("the rules folder {} does not exist", dir.display());
+            }
+        }
+        for dir in &self.intel {
+            if !dir.exists() {
+                bail!(
+                    "the folder of threat lists {} does not exist",
+                    dir.display()
+                );
             }
         }
         if self

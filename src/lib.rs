@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 mod detection;
+pub mod intel;
 pub mod notify;
 pub mod pipeline;
 pub mod rules;

@@ -72,15 +72,15 @@ impl Server {
         let mut ingest_config = IngestConfig::default();
         ingest_config.limits.keep_raw_all = config.keep_raw_all;
         // Rules are read while the log is replayed: both take a second or more.
-        let folders = config.rules.clone();
-        let rules = tokio::task::spawn_blocking(move || Rules::load(&folders));
+        let (folders, lists) = (config.rules.clone(), config.intel.clone());
+        let rules = tokio::task::spawn_blocking(move || Rules::load(&folders, &lists));
         let store = open_store(config, &ingest_config).await?;
         let rules = rules.await.context("cannot load the rules")?;
         let (stop, stopping) = watch::channel(false);
 
-        let watch = match config.rules.is_empty() {
-            true => None,
-            false => Some(rules.watch()?),
+        let watch = match rules.has_folders() {
+            true => Some(rules.watch()?),
+            false => None,
         };
         let detection = match config.detect {
             true => {
@@ -233,6 +233,7 @@ fn hooks(
 ) -> Result<Hooks> {
     let settings = store.meta().watch_rules();
     let reload = rules.clone();
+    let of_path = rules.clone();
     let seen = progress.clone();
     let mappings = Mappings::builtin().context("the built-in mappings")?;
     Ok(Hooks {
@@ -247,6 +248,7 @@ fn hooks(
             reload.reload();
             Ok(())
         }),
+        rule_file: Box::new(move |path| of_path.file(path)),
         status: Box::new(move || status(progress.as_deref(), *settings.borrow())),
         activity: Box::new(move || {
             let seen = seen.as_ref();

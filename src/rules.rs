@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,6 +17,8 @@ use watchfire_ingest::Mappings;
 use watchfire_store::meta::{Meta, MetaError};
 use watchfire_web::RuleCatalog;
 
+use crate::intel::Folders;
+
 /// The day-one pack, part of the binary.
 #[derive(RustEmbed)]
 #[folder = "rules/"]
@@ -27,6 +30,10 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_FILES: usize = 50_000;
 /// Changes within this time are taken together.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Entries of threat lists that run out within this time go together.
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+/// The clock may be set meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Files of the built-in pack, in a fixed order.
 pub fn pack_files() -> Vec<RuleFile> {
@@ -155,15 +162,18 @@ pub fn read_event(text: &str, mappings: &Mappings) -> Result<EventBatch, String>
 #[derive(Clone)]
 pub struct Rules {
     dirs: Arc<[PathBuf]>,
+    /// Threat lists that rules may ask for; they change together with the rules.
+    intel: Arc<Folders>,
     catalog: Arc<ArcSwap<RuleCatalog>>,
 }
 
 impl Rules {
-    /// Loads the pack and the folders.
-    pub fn load(dirs: &[PathBuf]) -> Rules {
+    /// Loads the pack and the folders of rules and threat lists.
+    pub fn load(dirs: &[PathBuf], intel: &[PathBuf]) -> Rules {
         let catalog = Arc::new(ArcSwap::from_pointee(RuleCatalog::default()));
         let rules = Rules {
             dirs: dirs.into(),
+            intel: Arc::new(Folders::new(intel)),
             catalog,
         };
         rules.reload();
@@ -173,6 +183,33 @@ impl Rules {
     /// The live rules.
     pub fn catalog(&self) -> Arc<ArcSwap<RuleCatalog>> {
         self.catalog.clone()
+    }
+
+    /// The file that a live rule came from, as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn file(&self, path: &str) -> Result<RuleFile, String> {
+        let ours = pack_files().into_iter().find(|file| file.path == path);
+        let live = || {
+            self.catalog
+                .load()
+                .set
+                .infos()
+                .iter()
+                .any(|i| i.path == path)
+        };
+        match ours {
+            Some(file) => Ok(file),
+            None if !live() => Err(format!("no live rule is from {path}")),
+            None => match read_file(Path::new(path)) {
+                Ok(text) => Ok(RuleFile {
+                    path: path.to_owned(),
+                    text,
+                }),
+                Err(error) => Err(format!("{path}: {error:#}")),
+            },
+        }
     }
 
     /// Reads everything again and puts the new rules in place as one. What is broken is left
@@ -185,14 +222,15 @@ impl Rules {
             files.extend(more);
             faults.extend(unread);
         }
-        let (set, broken) = RuleSet::load(&files);
+        let lists = self.intel.read();
+        let (set, broken) = RuleSet::load_with(&files, Arc::new(lists.set));
         faults.extend(broken);
-        for fault in &faults {
+        for fault in faults.iter().chain(&lists.faults) {
             tracing::warn!(
                 path = fault.path,
                 line = fault.line,
                 code = fault.code,
-                "rule left out: {}",
+                "left out: {}",
                 fault.message
             );
         }
@@ -204,15 +242,39 @@ impl Rules {
             "rules loaded"
         );
         metrics::gauge!("watchfire_rules_loaded").set(set.len() as f64);
+        metrics::gauge!("watchfire_intel_lists").set(set.lists().lists().count() as f64);
+        metrics::gauge!("watchfire_intel_faults").set(lists.faults.len() as f64);
         metrics::gauge!("watchfire_rules_failed").set(faults.len() as f64);
         self.catalog.store(Arc::new(RuleCatalog {
             set: Arc::new(set),
             faults,
+            list_faults: lists.faults,
+            lists_loaded_ns: lists.loaded_ns,
             generation,
         }));
     }
 
-    /// Watches the folders and reloads when files in them change, until the watch is dropped.
+    /// Is there anything to watch?
+    pub fn has_folders(&self) -> bool {
+        !self.dirs.is_empty() || !self.intel.dirs().is_empty()
+    }
+
+    /// Has an entry of a threat list run out since the lists were read?
+    fn has_expired(&self) -> bool {
+        let next = self.catalog.load().set.lists().next_expiry_ns();
+        next.is_some_and(|at| at <= crate::intel::now_ns())
+    }
+
+    /// How long until an entry of a threat list runs out.
+    fn until_expiry(&self) -> Duration {
+        let next = self.catalog.load().set.lists().next_expiry_ns();
+        let left = next.map(|at| at.saturating_sub(crate::intel::now_ns()).max(0));
+        let left = left.map(|ns| Duration::from_nanos(ns.unsigned_abs()));
+        left.map_or(LONGEST_WAIT, |left| left.clamp(SHORTEST_WAIT, LONGEST_WAIT))
+    }
+
+    /// Watches the folders and reloads when files in them change or an entry of a threat list runs
+    /// out, until the watch is dropped.
     ///
     /// # Errors
     /// When the system gives no watch.
@@ -225,8 +287,8 @@ impl Rules {
                     let _ = changed.try_send(());
                 }
             })
-            .context("cannot watch the rules folders")?;
-        for dir in self.dirs.iter() {
+            .context("cannot watch the folders of rules")?;
+        for dir in self.dirs.iter().chain(self.intel.dirs()) {
             watcher
                 .watch(dir, RecursiveMode::Recursive)
                 .with_context(|| format!("cannot watch {}", dir.display()))?;
@@ -235,9 +297,16 @@ impl Rules {
         std::thread::Builder::new()
             .name("rules".into())
             .spawn(move || {
-                while changes.recv().is_ok() {
-                    std::thread::sleep(SETTLE);
-                    while changes.try_recv().is_ok() {}
+                loop {
+                    match changes.recv_timeout(rules.until_expiry()) {
+                        Ok(()) => {
+                            std::thread::sleep(SETTLE);
+                            while changes.try_recv().is_ok() {}
+                        }
+                        Err(RecvTimeoutError::Timeout) if rules.has_expired() => {}
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    }
                     rules.reload();
                 }
             })?;
@@ -245,7 +314,7 @@ impl Rules {
     }
 }
 
-/// A running watch of the rules folders.
+/// A running watch of the folders.
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
 }

@@ -23,6 +23,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    accept: Option<&'static str>,
 }
 
 impl Client {
@@ -37,7 +38,14 @@ impl Client {
             http,
             base,
             token: args.token.clone(),
+            accept: None,
         })
+    }
+
+    /// Asks for answers in this form.
+    pub fn accepting(mut self, accept: &'static str) -> Client {
+        self.accept = Some(accept);
+        self
     }
 
     /// Sends a request and answers with what comes back, or with the server's own words where
@@ -53,6 +61,9 @@ impl Client {
         let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(accept) = self.accept {
+            request = request.header(reqwest::header::ACCEPT, accept);
         }
         if let Some(body) = body {
             request = request.json(&body);

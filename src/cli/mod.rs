@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod backtest;
 mod backup;
 mod channel;
 mod client;
@@ -8,6 +9,7 @@ mod demo;
 mod detect;
 mod erase;
 mod export;
+mod intel;
 mod key;
 mod output;
 mod restore;
@@ -48,6 +50,9 @@ enum Command {
     /// Check rules and run their own tests
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Check threat lists
+    #[command(subcommand)]
+    Intel(intel::IntelCommand),
     /// Search a running server
     Search(search::SearchArgs),
     /// Write all matching events of a running server to a file or to stdout
@@ -94,6 +99,9 @@ pub struct ServeArgs {
     /// More folders with rules, beside the built-in pack
     #[arg(long = "rules", value_name = "DIR")]
     rules: Vec<PathBuf>,
+    /// Folders with threat lists
+    #[arg(long = "intel", value_name = "DIR")]
+    intel: Vec<PathBuf>,
     /// Listen in plain HTTP on other addresses than loopback
     #[arg(long)]
     insecure: bool,
@@ -106,6 +114,7 @@ impl ServeArgs {
             data: self.data.clone(),
             listen: self.listen,
             rules: self.rules.clone(),
+            intel: self.intel.clone(),
             insecure: self.insecure,
         })
     }
@@ -119,7 +128,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Detect(args) => detect::run(&args),
-        Command::Rules(command) => rules::run(&command),
+        Command::Rules(command) => rules::run(command),
+        Command::Intel(command) => intel::run(&command),
         Command::Search(args) => search::run(args),
         Command::Export(args) => export::run(args),
         Command::Sql(args) => sql::run(args),

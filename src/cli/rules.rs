@@ -10,6 +10,7 @@ use watchfire_detect::{RuleFault, RuleFile, RuleSet, RuleTrace, TraceNode, catal
 use watchfire_event::{BatchLimits, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
 
+use super::backtest::BacktestArgs;
 use super::output;
 use crate::rules;
 
@@ -21,6 +22,8 @@ pub enum RulesCommand {
         /// Folders or files; the built-in pack when none is given
         dirs: Vec<PathBuf>,
     },
+    /// Tell what rules would have found in the events of a running server
+    Backtest(BacktestArgs),
     /// Run each rule's own positive and negative events; exit 1 on any failure
     Test {
         /// Folders or files; the built-in pack when none is given
@@ -46,17 +49,18 @@ pub enum RulesCommand {
     },
 }
 
-pub(super) fn run(command: &RulesCommand) -> Result<ExitCode> {
+pub(super) fn run(command: RulesCommand) -> Result<ExitCode> {
     match command {
-        RulesCommand::Check { dirs } => check(dirs),
-        RulesCommand::Test { dirs } => test(dirs),
-        RulesCommand::Docs { dirs } => docs(dirs),
+        RulesCommand::Check { dirs } => check(&dirs),
+        RulesCommand::Test { dirs } => test(&dirs),
+        RulesCommand::Backtest(args) => super::backtest::run(args),
+        RulesCommand::Docs { dirs } => docs(&dirs),
         RulesCommand::Explain {
             rules,
             event,
             id,
             json,
-        } => explain(rules, event, id.as_deref(), *json),
+        } => explain(&rules, &event, id.as_deref(), json),
     }
 }
 

@@ -79,6 +79,11 @@ export async function checkRules({ page, score, faults }) {
     await page.click('dialog .danger');
     await page.waitForSelector(row, { state: 'detached' });
   });
+  await score.check('a rule is tried on the last days', async () => {
+    await open(page);
+    await page.click('.rule-backtest .button');
+    await page.waitForSelector('.rule-backtest [role=status] p');
+  });
   await score.check('a rule explains why it does not match, and why it does', async () => {
     await open(page);
     await page.fill('.rule-explain textarea', '{"url.path": "/", "url.query": "a=1"}');

@@ -175,12 +175,28 @@ function explainAll() {
   return { asked: FILES.rules.length, matched: [{ id, title, outcome: 'alert', sentence }] };
 }
 
+function backtest() {
+  return {
+    matches: 12,
+    alerts: 2,
+    days: [{ day: '2026-11-01', matches: 12, alerts: 2 }],
+    entities: [{ kind: 'ip', value: '203.0.113.77', alerts: 2, events: 12 }],
+    rows_stored: 1000,
+    seconds: 0.2,
+  };
+}
+
+function tried(id, body) {
+  if (id === 'backtest') return backtest();
+  return id === 'explain' ? explainAll() : checkRule(body.text);
+}
+
 /** The part of the mock's answers that is about rules. */
 export const RULE_ROUTES = {
   'GET /rules': list,
   'GET /rules/*': ({ id }) => one(id),
   'PUT /rules/*': ({ id, body }) => set(id, body),
-  'POST /rules/*': ({ id, body }) => (id === 'explain' ? explainAll() : checkRule(body.text)),
+  'POST /rules/*': ({ id, body }) => tried(id, body),
   'POST /rules/*/explain': ({ id, body }) => explain(id, body),
   'GET /exceptions': () => ({ exceptions }),
   'POST /exceptions': ({ body }) => except(body),

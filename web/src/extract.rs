@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query as UrlQuery, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use watchfire_event::query::{Lists, NoLists};
 use watchfire_event::time::parse_bound;
 use watchfire_event::{Query, TimeRange};
 
@@ -81,8 +82,13 @@ fn refused_body(rejection: &JsonRejection) -> ApiError {
     }
 }
 
-/// The query text of a request; absent or empty is everything.
+/// The query text of a request that names no lists; absent or empty is everything.
 pub fn query(text: Option<&str>) -> Result<Query, ApiError> {
+    query_with(text, &NoLists)
+}
+
+/// As [`query`], with threat lists that it may name.
+pub fn query_with(text: Option<&str>, lists: &dyn Lists) -> Result<Query, ApiError> {
     let text = text.unwrap_or_default();
     if text.len() > MAX_QUERY_BYTES {
         let detail = format!("the query is longer than {MAX_QUERY_BYTES} bytes");
@@ -95,7 +101,7 @@ pub fn query(text: Option<&str>) -> Result<Query, ApiError> {
     if text.trim().is_empty() {
         Ok(Query::all())
     } else {
-        Ok(Query::parse(text)?)
+        Ok(Query::parse_with(text, lists)?)
     }
 }
 

@@ -192,6 +192,14 @@ pub fn routes() -> Vec<Route> {
             Needs(Admin),
             r::rules::reload,
         ),
+        route(
+            &post,
+            "/api/v1/rules/backtest",
+            Needs(Read),
+            r::backtest::backtest,
+        )
+        .streaming(),
+        route(&get, "/api/v1/intel", Needs(Read), r::intel::list),
         route(&get, "/api/v1/detectors", Needs(Read), r::rules::detectors),
         route(&get, EXCEPTIONS, Needs(Read), r::exceptions::list),
         route(&post, EXCEPTIONS, Needs(Triage), r::exceptions::create),

@@ -1,18 +1,22 @@
 //! What every handler can reach.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_detect::{Activity, RuleFault, RuleSet};
-use watchfire_event::EventBatch;
+use watchfire_detect::{Activity, RuleFault, RuleFile, RuleSet};
+use watchfire_event::{EventBatch, Query};
 use watchfire_store::Store;
 use watchfire_store::meta::Meta;
 
 use crate::auth::Auth;
 use crate::error::ApiError;
+
+/// Backtests at the same time: each keeps two processors busy.
+const MAX_BACKTESTS: usize = 2;
 
 /// The parts that handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +36,15 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// The query text of a request, which may name threat lists; absent or empty is everything.
+    ///
+    /// # Errors
+    /// 400 with the position of what cannot be read.
+    pub fn query(&self, text: Option<&str>) -> Result<Query, ApiError> {
+        let lists = Arc::clone(self.rules.load().set.lists());
+        crate::extract::query_with(text, lists.as_ref())
+    }
+
     /// Metadata: alerts, channels, users, audit.
     pub fn meta(&self) -> &Meta {
         self.auth.meta()
@@ -45,6 +58,10 @@ pub struct RuleCatalog {
     pub set: Arc<RuleSet>,
     /// The files and documents that were not, and why.
     pub faults: Vec<RuleFault>,
+    /// What is wrong with threat lists: files and entries that were left out.
+    pub list_faults: Vec<RuleFault>,
+    /// When lists were read, by name, nanoseconds since the epoch.
+    pub lists_loaded_ns: BTreeMap<String, i64>,
     /// Rises with every reload.
     pub generation: u64,
 }
@@ -58,6 +75,9 @@ pub type CheckTarget = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// Makes a batch of one row out of an event's JSON text.
 pub type BuildEvent = dyn Fn(&str) -> Result<EventBatch, String> + Send + Sync;
 
+/// Reads a rule file by the path that a live rule has.
+pub type ReadRuleFile = dyn Fn(&str) -> Result<RuleFile, String> + Send + Sync;
+
 /// What the web needs from the root, as closures, so that it need not know the root.
 pub struct Hooks {
     /// May webhooks be sent to this URL? The text says why not. May block.
@@ -66,6 +86,8 @@ pub struct Hooks {
     pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the rules again. May block.
     pub reload_rules: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// The file of a live rule. The text says why it cannot be read. May block.
+    pub rule_file: Box<ReadRuleFile>,
     /// More sections for `GET /api/v1/status`, such as `detection`. Its `readers.detect` is the
     /// position of the detection thread.
     pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
@@ -84,6 +106,7 @@ impl Default for Hooks {
             check_target: Box::new(|_| Err("webhooks are not available".to_owned())),
             render_metrics: Box::new(String::new),
             reload_rules: Box::new(|| Err("reloading is not available".to_owned())),
+            rule_file: Box::new(|_| Err("rule files are not available".to_owned())),
             status: Box::new(JsonObject::new),
             activity: Box::new(Arc::default),
             build_event: Box::new(|_| Err("events cannot be read here".to_owned())),
@@ -124,6 +147,7 @@ impl Default for WebConfig {
 pub struct Seats {
     tails: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    backtests: Arc<Semaphore>,
 }
 
 /// A taken seat; given back on drop.
@@ -135,12 +159,18 @@ impl Seats {
         Seats {
             tails: Arc::new(Semaphore::new(config.max_tails)),
             exports: Arc::new(Semaphore::new(config.max_exports)),
+            backtests: Arc::new(Semaphore::new(MAX_BACKTESTS)),
         }
     }
 
     /// A seat for a live tail.
     pub fn tail(&self) -> Result<Seat, ApiError> {
         take(&self.tails, "live tails")
+    }
+
+    /// A seat for a backtest.
+    pub fn backtest(&self) -> Result<Seat, ApiError> {
+        take(&self.backtests, "backtests")
     }
 
     /// A seat for an export.

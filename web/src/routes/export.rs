@@ -80,7 +80,7 @@ pub async fn export(
     caller: Caller,
     Params(params): Params<ExportParams>,
 ) -> Result<Response, ApiError> {
-    let query = extract::query(params.q.as_deref())?;
+    let query = state.query(params.q.as_deref())?;
     let range = extract::range(params.from.as_deref(), params.to.as_deref())?;
     let format = params.format.unwrap_or_default();
     let seat = state.seats.export()?;

@@ -91,7 +91,7 @@ pub async fn facets(
     State(state): State<AppState>,
     Params(params): Params<FacetsParams>,
 ) -> Result<Json<FacetsAnswer>, ApiError> {
-    let query = extract::query(params.q.as_deref())?;
+    let query = state.query(params.q.as_deref())?;
     let range = extract::range(params.from.as_deref(), params.to.as_deref())?;
     let top = extract::count("top", params.top, DEFAULT_TOP, MAX_FACET_VALUES)?;
     let names = params

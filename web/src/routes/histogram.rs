@@ -87,7 +87,7 @@ pub async fn histogram(
     State(state): State<AppState>,
     Params(params): Params<HistogramParams>,
 ) -> Result<Json<HistogramAnswer>, ApiError> {
-    let query = extract::query(params.q.as_deref())?;
+    let query = state.query(params.q.as_deref())?;
     let range = extract::range(params.from.as_deref(), params.to.as_deref())?;
     let buckets = extract::count("buckets", params.buckets, DEFAULT_BUCKETS, MAX_BUCKETS)?;
     let by = params.by.filter(|field| !field.is_empty());

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod backtest;
 pub mod backups;
 pub mod channels;
 pub mod dead_letters;
@@ -13,6 +14,7 @@ pub mod facets;
 pub mod fields;
 pub mod health;
 pub mod histogram;
+pub mod intel;
 pub mod openapi;
 pub mod rules;
 pub mod search;

@@ -25,6 +25,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::rules::list, super::rules::get, super::rules::check, super::rules::reload,
         super::rules::detectors, super::rules::settings::change, super::rules::health::health,
         super::rules::explain::explain, super::rules::explain::explain_all,
+        super::backtest::backtest,
+        super::intel::list,
         super::exceptions::list, super::exceptions::create, super::exceptions::preview,
         super::exceptions::get, super::exceptions::change, super::exceptions::delete,
         super::status::status, super::audit::audit, super::backups::create,

@@ -136,7 +136,7 @@ pub async fn search(
     Params(params): Params<SearchParams>,
 ) -> Result<Json<SearchAnswer>, ApiError> {
     let request = SearchRequest {
-        query: extract::query(params.q.as_deref())?,
+        query: state.query(params.q.as_deref())?,
         range: extract::range(params.from.as_deref(), params.to.as_deref())?,
         limit: extract::count("limit", params.limit, DEFAULT_LIMIT, MAX_PAGE)?,
         cursor: params.cursor.map(|c| c.parse::<Cursor>()).transpose()?,

@@ -25,7 +25,7 @@ use self::queue::{Hits, Next, Queue};
 use super::search::EventHit;
 use crate::auth::{Auth, Caller, Principal};
 use crate::error::{ApiError, Problem};
-use crate::extract::{self, Params};
+use crate::extract::Params;
 use crate::serve::Closing;
 use crate::state::{AppState, Seat};
 
@@ -56,7 +56,7 @@ pub async fn tail(
     closing: Option<Extension<Closing>>,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let query = Arc::new(extract::query(params.q.as_deref())?);
+    let query = Arc::new(state.query(params.q.as_deref())?);
     let seat = state.seats.tail()?;
     let feed = Feed {
         query,

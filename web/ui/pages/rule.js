@@ -8,6 +8,7 @@ import { useLoad } from '../lib/load.js';
 import { zone } from '../lib/state.js';
 import { Command } from '../components/empty.js';
 import { Exceptions } from '../components/exceptions.js';
+import { RuleBacktest } from '../components/rule-backtest.js';
 import { RuleExplain } from '../components/rule-explain.js';
 import { RuleSettings } from '../components/rule-settings.js';
 import { Spark } from '../components/spark.js';
@@ -89,7 +90,8 @@ function Known({ rule, seq, except, onChanged }) {
     </section>
     ${rule.kind !== 'filter' && html`<${RuleSettings} rule=${rule} onChanged=${onChanged} />
       <${Exceptions} rule=${rule} query=${except} onChanged=${onChanged} />`}
-    ${!rule.gone && rule.kind !== 'filter' && html`<${RuleExplain} rule=${rule} seq=${seq} />`}
+    ${!rule.gone && rule.kind !== 'filter' && html`<${RuleExplain} rule=${rule} seq=${seq} />
+      <${RuleBacktest} rule=${rule} />`}
     ${rule.text && html`<section class="rule-text">
       <h2>Text</h2>
       <${Command} text=${rule.text} name="the rule" />

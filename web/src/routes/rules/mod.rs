@@ -184,13 +184,17 @@ async fn answer(state: &AppState, id: &str) -> Result<RuleAnswer, ApiError> {
 /// Says whether a text would load as rules. Nothing is kept.
 #[utoipa::path(post, path = "/api/v1/rules/check", tag = "rules", request_body = CheckRequest,
     responses((status = 200, description = "What it would be", body = CheckAnswer)))]
-pub async fn check(Json(request): Json<CheckRequest>) -> Result<JsonAnswer<CheckAnswer>, ApiError> {
+pub async fn check(
+    State(state): State<AppState>,
+    Json(request): Json<CheckRequest>,
+) -> Result<JsonAnswer<CheckAnswer>, ApiError> {
     let path = request.path.unwrap_or_else(|| "text.yml".to_owned());
     let file = RuleFile {
         path,
         text: request.text,
     };
-    let loading = tokio::task::spawn_blocking(move || RuleSet::load(&[file]));
+    let lists = state.rules.load().set.lists().clone();
+    let loading = tokio::task::spawn_blocking(move || RuleSet::load_with(&[file], lists));
     let (set, faults) = loading.await.map_err(ApiError::internal)?;
     Ok(JsonAnswer(CheckAnswer {
         ok: faults.is_empty(),
