@@ -47,7 +47,8 @@ pub(super) fn run(command: &IntelCommand) -> Result<ExitCode> {
     for list in set.lists() {
         let counts = list.counts();
         output::line(&format!(
-            "{}: {} addresses, {} networks, {} domains, {} hashes, {} URLs; {} run out, {} left out",
+            "{}: {} addresses, {} networks, {} domains, {} hashes, {} URLs; \
+             {} run out, {} left out",
             list.name,
             counts.addresses,
             counts.networks,

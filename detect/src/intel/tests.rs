@@ -114,9 +114,7 @@ fn csv_by_its_header_with_expiry() {
 #[test]
 fn stix_patterns_of_values() {
     let indicator = |id: &str, pattern: &str, more: &str| {
-        format!(
-            r#"{{"type":"indicator","id":"{id}","pattern_type":"stix","pattern":"{pattern}"{more}}}"#
-        )
+        format!(r#"{{"type":"indicator","id":"{id}","pattern":"{pattern}"{more}}}"#)
     };
     let objects = [
         indicator("i1", "[ipv4-addr:value = '192.0.2.0/28']", ""),
@@ -127,7 +125,8 @@ fn stix_patterns_of_values() {
         ),
         indicator(
             "i3",
-            "[file:hashes.'SHA-256' = 'zz'] OR [file:hashes.MD5 IN ('d41d8cd98f00b204e9800998ecf8427e')]",
+            "[file:hashes.'SHA-256' = 'zz'] OR \
+             [file:hashes.MD5 IN ('d41d8cd98f00b204e9800998ecf8427e')]",
             "",
         ),
         indicator(

@@ -15,7 +15,8 @@ async fn bed() -> Bed {
     for part in 0..4_i64 {
         let event = |i: i64| {
             let t = 1_760_000_000_000 + part * 100_000 + (500 - i) * 7;
-            json!({ "t": t, "n": part * 500 + i, "kind": if i % 9 == 0 { "rare" } else { "often" } })
+            let kind = if i % 9 == 0 { "rare" } else { "often" };
+            json!({ "t": t, "n": part * 500 + i, "kind": kind })
         };
         let events: Vec<_> = (0..500).map(event).collect();
         bed.commit(&events).await;
