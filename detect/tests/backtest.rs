@@ -174,8 +174,9 @@ fn values() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 fn event() -> impl Strategy<Value = Value> {
-    let some =
-        |(_, list)| proptest::option::weighted(0.5, proptest::sample::select::<Vec<Value>>(list));
+    let some = |(_, list): (&str, Vec<Value>)| {
+        proptest::option::weighted(0.5, proptest::sample::select(list))
+    };
     let fields: Vec<_> = values().into_iter().map(some).collect();
     (fields, 0..100_000_u32).prop_map(|(fields, second)| {
         let at = (1_760_000_000 + i64::from(second)) * 1_000_000_000;

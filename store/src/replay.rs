@@ -13,10 +13,10 @@ use crate::search::{Hit, Job, Source, hit, mask_of, matching, sources};
 use crate::segment::Rows;
 use crate::shared::Shared;
 
-/// Sources read at a time, and batches that wait for whoever takes them.
-const WAVE: usize = 4;
+/// Sources read at a time: their rows are in memory together.
+const WAVE: usize = 2;
 /// Rows handed on at a time.
-const BATCH_ROWS: usize = 16_384;
+const BATCH_ROWS: usize = 65_536;
 
 /// The rows of a part of the store that were asked for.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Replay {
         mut take: impl FnMut(Replayed) -> bool,
     ) -> Result<(), StoreError> {
         let (job, guard) = Job::new(limit);
-        let (outlet, inlet) = sync_channel::<Result<Replayed, StoreError>>(WAVE);
+        let (outlet, inlet) = sync_channel::<Result<Replayed, StoreError>>(1);
         std::thread::scope(|scope| {
             let job = &job;
             scope.spawn(move || {
