@@ -88,6 +88,7 @@ pub(super) const TECHNIQUES: &[Technique] = &[
         "Data from Information Repositories",
         &["collection"],
     ),
+    ("t1485", "Data Destruction", &["impact"]),
     ("t1499.003", "Application Exhaustion Flood", &["impact"]),
     (
         "t1528",
