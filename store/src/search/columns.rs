@@ -206,6 +206,12 @@ impl ColumnCache {
         }
     }
 
+    /// Is there room for more columns without letting go of others? A question about every column
+    /// of every segment must not push out what other questions use.
+    pub fn has_room(&self) -> bool {
+        self.lock().bytes <= LIMIT_BYTES / 8 * 7
+    }
+
     /// The column as codes if it is here.
     pub fn peek(&self, segment: &Segment, stored: &str) -> Option<Arc<Held>> {
         match self.get(&segment.info.id, stored) {

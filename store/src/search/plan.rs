@@ -226,10 +226,13 @@ impl Planner<'_> {
         let segment = self.segment;
         let mut part = Part::exactly(Rows::None);
         for (i, column) in segment.info.columns.iter().enumerate() {
-            if !is_tested(column, name) {
+            if !is_tested(column, name)
+                || !can_pass(column, test)
+                || !self.may_hold(column, test)?
+            {
                 continue;
             }
-            let of_column = match self.held(column, test, among)? {
+            let of_column = match self.held(column, (name, test), among)? {
                 Some(held) => Part::exactly(held.coded.rows_passing(node)),
                 None => self.column(column, (node, test), name.is_none(), among)?,
             };
@@ -241,17 +244,43 @@ impl Planner<'_> {
         Ok(part)
     }
 
+    /// May some value of the column pass, by the words that its values hold?
+    fn may_hold(&self, column: &ColumnInfo, test: &Test) -> Result<bool, StoreError> {
+        let may = |words: &Words| {
+            let is_text = column.origin_and_kind().1 == Kind::Str;
+            if !is_text || words.tokens.is_empty() || words.text.contains(UNSTABLE) {
+                return Ok(true);
+            }
+            self.segment.may_hold_words(&column.stored, &words.tokens)
+        };
+        match test {
+            Test::Words(words) => may(words),
+            Test::In(list) => {
+                for words in list {
+                    if may(words)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// The column as codes, unless reading it for that is not worth the while.
     fn held(
         &self,
         column: &ColumnInfo,
-        test: &Test,
+        (name, test): (Option<&str>, &Test),
         among: &Rows,
     ) -> Result<Option<Arc<Held>>, StoreError> {
         if let Some(held) = self.cache.peek(self.segment, &column.stored) {
             return Ok(Some(held));
         }
-        if self.is_thin(among) || !can_pass(column, test) {
+        if self.is_thin(among) {
+            return Ok(None);
+        }
+        if name.is_none() && (column.access != Access::Scan || !self.cache.has_room()) {
             return Ok(None);
         }
         self.cache.coded(self.segment, column)
@@ -271,9 +300,6 @@ impl Planner<'_> {
         any: bool,
         among: &Rows,
     ) -> Result<Part, StoreError> {
-        if !can_pass(column, test) {
-            return Ok(Part::exactly(Rows::None));
-        }
         if column.access == Access::Scan && !self.is_thin(among) {
             let alone = |name: &str| name == column.stored;
             let batch = self.segment.read(alone, &Rows::All)?;

@@ -4,17 +4,22 @@
 //! the Parquet specification, with XXH64): a value sets one bit in each of the eight words of one
 //! block. All pages have the same number of blocks, and the file holds block 0 of every page,
 //! then block 1 of every page, and so on: a value is looked up in all pages by one short read.
+//!
+//! Columns that are read to be searched, and have more than a few values, have a filter of one
+//! page over the words of their values: a word that is in none of them need not be looked for.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::{Array, BooleanBufferBuilder, StringArray};
 use serde::{Deserialize, Serialize};
-use watchfire_event::Column;
+use watchfire_event::{Column, Kind};
 
 use super::columns::{Access, ColumnInfo};
 use super::files::{Checksummed, FileInfo};
+use super::index::{indexed_words, is_indexed};
 use super::{FILTER_FILE, Rows};
 use crate::StoreError;
 use crate::vault::{Vault, VaultFile};
@@ -23,6 +28,10 @@ use crate::vault::{Vault, VaultFile};
 const PAGE_ROWS: usize = 4_096;
 /// Bits a row. About one page in five hundred is then read for a value that it does not hold.
 const BITS_PER_ROW: usize = 14;
+/// Columns with fewer distinct values need no filter of their words: they are held as codes.
+const WORDS_FROM: u64 = if cfg!(test) { 4 } else { 256 };
+/// Columns with more distinct words have no filter of them.
+const MAX_WORDS: usize = 1 << 16;
 /// Bytes of a block: eight words of 32 bits.
 const BLOCK_BYTES: usize = 32;
 /// Multipliers of the Parquet specification, one a word of a block.
@@ -48,9 +57,26 @@ pub(crate) struct Filter {
     blocks: u64,
     /// Rows of each page but the last.
     page_rows: u64,
+    /// Is it of the words of the values, and not of whole values?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub words: bool,
 }
 
 impl Filter {
+    /// May some value hold all these words, given in lower case?
+    pub fn may_hold(&self, file: &VaultFile, words: &[String]) -> io::Result<bool> {
+        for word in words.iter().filter(|word| is_indexed(word)) {
+            let (block, bits) = place(word, self.blocks);
+            let at = self.offset + block * BLOCK_BYTES as u64;
+            let read = file.read_at(at, BLOCK_BYTES)?;
+            let (blocks, _) = read.as_chunks::<BLOCK_BYTES>();
+            if !blocks.iter().all(|block| holds(block, bits)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Rows of the pages that may hold the value.
     pub fn rows(&self, file: &VaultFile, value: &str, rows: usize) -> io::Result<Rows> {
         let page_rows = (self.page_rows as usize).max(1);
@@ -91,15 +117,22 @@ pub(super) fn write_filters(
 ) -> Result<(Vec<Filter>, Option<FileInfo>), StoreError> {
     let (mut filters, mut bytes) = (Vec::new(), Vec::new());
     let wanted = columns.iter().zip(infos);
-    for (column, info) in wanted.filter(|(_, info)| info.access == Access::Bloom) {
-        let Some((filter, blocks)) = filter_of(column) else {
+    for (column, info) in wanted {
+        let words = info.access == Access::Scan && info.distinct >= WORDS_FROM;
+        let made = match info.access {
+            Access::Bloom => filter_of(column),
+            _ if words && column.kind == Kind::Str => filter_of_words(column),
+            _ => None,
+        };
+        let Some((filter, blocks)) = made else {
             continue;
         };
         filters.push(Filter {
             stored: info.stored.clone(),
             offset: bytes.len() as u64,
             blocks,
-            page_rows: PAGE_ROWS as u64,
+            page_rows: if words { u64::MAX } else { PAGE_ROWS as u64 },
+            words,
         });
         bytes.extend(filter);
     }
@@ -135,6 +168,35 @@ fn filter_of(column: &Column) -> Option<(Vec<u8>, u64)> {
     Some((bytes, blocks))
 }
 
+/// The filter of the words of a column, and its blocks; `None` when there are too many words.
+fn filter_of_words(column: &Column) -> Option<(Vec<u8>, u64)> {
+    let (keys, values) = column.dictionary()?;
+    let mut used = vec![false; values.len()];
+    for key in keys.iter().flatten() {
+        *used.get_mut(key as usize)? = true;
+    }
+    let mut words: HashSet<String> = HashSet::new();
+    for (text, _) in values.iter().zip(used).filter(|(_, used)| *used) {
+        words.extend(indexed_words(text.unwrap_or_default()));
+        if words.len() > MAX_WORDS {
+            return None;
+        }
+    }
+    let blocks = (words.len() * BITS_PER_ROW)
+        .div_ceil(BLOCK_BYTES * 8)
+        .max(1) as u64;
+    let mut bytes = vec![0_u32; blocks as usize * 8];
+    for word in &words {
+        let (block, bits) = place(word, blocks);
+        let of_block = bytes.iter_mut().skip(block as usize * 8);
+        of_block.zip(bits).for_each(|(word, bit)| *word |= bit);
+    }
+    Some((
+        bytes.into_iter().flat_map(u32::to_le_bytes).collect(),
+        blocks,
+    ))
+}
+
 fn text(values: &StringArray, key: i32) -> &str {
     values.value(key as usize)
 }
@@ -145,7 +207,7 @@ mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int32Array};
     use std::sync::Arc;
-    use watchfire_event::{Kind, Origin};
+    use watchfire_event::Origin;
 
     fn ids(rows: usize) -> (Column, Vec<ColumnInfo>) {
         let values: StringArray = (0..rows).map(|i| Some(format!("id{i:012x}"))).collect();
@@ -157,6 +219,35 @@ mod tests {
         let mut info = ColumnInfo::of(&column);
         info.access = Access::Bloom;
         (column, vec![info])
+    }
+
+    #[test]
+    fn words_of_values_are_known_and_few_others() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let values: StringArray = (0..600)
+            .map(|i| Some(format!("GET-{i} From/H{i}")))
+            .collect();
+        let keys: Int32Array = (0..6_000)
+            .map(|row| (row % 7 != 0).then_some(row / 10))
+            .collect();
+        let array = DictionaryArray::try_new(keys, Arc::new(values)).unwrap();
+        let column = Column::new("line", Kind::Str, Origin::Own, Arc::new(array));
+        let mut info = ColumnInfo::of(&column);
+        info.access = Access::Scan;
+        let (filters, _) = write_filters(dir.path(), &Vault::PLAIN, &[column], &[info]).unwrap();
+        let file = Vault::PLAIN
+            .open_file(&dir.path().join(FILTER_FILE))
+            .unwrap();
+        let holds = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+            filters[0].may_hold(&file, &words).unwrap()
+        };
+        assert!((0..600).all(|i| holds(&["get", "from", &i.to_string(), &format!("h{i}")])));
+        assert!(holds(&[&"x".repeat(5_000)]), "too long a word for a filter");
+        let others = (0..2_000)
+            .filter(|i| holds(&["get", &format!("no{i}")]))
+            .count();
+        assert!(others < 40, "{others} of 2,000 words that are not there");
     }
 
     #[test]

@@ -192,7 +192,8 @@ pub(crate) fn indexed_words(text: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-fn is_indexed(word: &str) -> bool {
+/// Is the word short enough to be in an index?
+pub(super) fn is_indexed(word: &str) -> bool {
     word.len() <= MAX_WORD_BYTES
 }
 

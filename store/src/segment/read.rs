@@ -1,5 +1,7 @@
 //! Reading chosen columns of chosen rows of a segment.
 
+use std::io;
+
 use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -172,13 +174,27 @@ impl Segment {
 
     /// Rows that may hold exactly this value of `stored`, a column with a filter.
     pub fn rows_that_may_hold(&self, stored: &str, value: &str) -> Result<Rows, StoreError> {
-        let Some(filter) = self.info.filters.iter().find(|f| f.stored == stored) else {
+        let mut filters = self.info.filters.iter();
+        let Some(filter) = filters.find(|f| f.stored == stored && !f.words) else {
             return Ok(Rows::All);
         };
+        self.ask_filters(|file| filter.rows(file, value, self.rows()))
+    }
+
+    /// May a value of the column hold all these words, given in lower case? Yes where no filter
+    /// tells.
+    pub fn may_hold_words(&self, stored: &str, words: &[String]) -> Result<bool, StoreError> {
+        let mut filters = self.info.filters.iter();
+        match filters.find(|f| f.stored == stored && f.words) {
+            Some(filter) => self.ask_filters(|file| filter.may_hold(file, words)),
+            None => Ok(true),
+        }
+    }
+
+    fn ask_filters<T>(&self, ask: impl Fn(&VaultFile) -> io::Result<T>) -> Result<T, StoreError> {
         let path = self.dir.join(FILTER_FILE);
-        let file = self.vault.open_file(&path);
-        let rows = file.and_then(|file| filter.rows(&file, value, self.rows()));
-        rows.map_err(StoreError::io(path.display().to_string()))
+        let answer = self.vault.open_file(&path).and_then(|file| ask(&file));
+        answer.map_err(StoreError::io(path.display().to_string()))
     }
 }
 

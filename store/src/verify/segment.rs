@@ -7,7 +7,7 @@ use super::{Compared, words};
 use crate::StoreError;
 use crate::meta::SegmentRow;
 use crate::seal::manifest_row;
-use crate::segment::{Access, ColumnInfo, Rows, Segment};
+use crate::segment::{Access, ColumnInfo, Rows, Segment, indexed_words};
 
 /// Rows of a column whose values are looked up in its filter.
 const FILTER_ROWS: usize = 512;
@@ -41,9 +41,8 @@ pub(super) fn check(
         }
         compared.columns += 1;
         match info.access {
-            Access::Scan => {}
             Access::Index => compared.words += words::compare(segment, info, column)?,
-            Access::Bloom => compared.values += check_filter(segment, info, column)?,
+            Access::Bloom | Access::Scan => compared.values += check_filter(segment, info, column)?,
         }
     }
     Ok(())
@@ -100,10 +99,22 @@ fn check_names(segment: &Segment) -> Result<(), StoreError> {
     }
 }
 
-/// The filter knows the values of rows all over the column.
+/// The filter of a column, where it has one, knows the values of rows all over the column.
 fn check_filter(segment: &Segment, info: &ColumnInfo, column: &Column) -> Result<u64, StoreError> {
-    let Some((keys, values)) = column.dictionary() else {
+    let filter = segment
+        .info
+        .filters
+        .iter()
+        .find(|f| f.stored == info.stored);
+    let (Some(filter), Some((keys, values))) = (filter, column.dictionary()) else {
         return Ok(0);
+    };
+    let is_known = |row: usize, value: &str| -> Result<bool, StoreError> {
+        if filter.words {
+            let words: Vec<String> = indexed_words(value).collect();
+            return segment.may_hold_words(&info.stored, &words);
+        }
+        Ok(segment.rows_that_may_hold(&info.stored, value)?.holds(row))
     };
     let step = (keys.len() / FILTER_ROWS).max(1);
     let mut looked_up = 0;
@@ -113,8 +124,7 @@ fn check_filter(segment: &Segment, info: &ColumnInfo, column: &Column) -> Result
             continue;
         }
         let value = values.value(keys.value(row) as usize);
-        let rows = segment.rows_that_may_hold(&info.stored, value)?;
-        if !rows.holds(row) {
+        if !is_known(row, value)? {
             return Err(corrupt(format!(
                 "the filter of {} does not know the value of row {row}",
                 info.stored
