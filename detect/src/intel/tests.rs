@@ -1,3 +1,5 @@
+//! Lists in every form that feeds have, and what is asked of them.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
