@@ -295,6 +295,8 @@ impl Worker {
         metrics::gauge!("watchfire_detect_position").set(last as f64);
         metrics::gauge!("watchfire_detect_lag_events")
             .set(self.store.head().saturating_sub(last) as f64);
+        let remembered = self.engine.stats().sigma_bytes;
+        metrics::gauge!("watchfire_detect_sigma_bytes").set(remembered as f64);
     }
 
     /// A batch that makes the engine panic is passed over, loudly; the engine goes on from its

@@ -235,12 +235,21 @@ impl Rules {
             );
         }
         let generation = self.catalog.load().generation + 1;
+        let by_row = set.rules_by_row();
+        metrics::gauge!("watchfire_rules_by_row").set(by_row.len() as f64);
         tracing::info!(
             rules = set.len(),
             faults = faults.len(),
+            by_row = by_row.len(),
             generation,
             "rules loaded"
         );
+        for (rule, reason) in by_row {
+            tracing::debug!(
+                rule,
+                "part of the rule is evaluated row by row: it {reason}"
+            );
+        }
         metrics::gauge!("watchfire_rules_loaded").set(set.len() as f64);
         metrics::gauge!("watchfire_intel_lists").set(set.lists().lists().count() as f64);
         metrics::gauge!("watchfire_intel_faults").set(lists.faults.len() as f64);

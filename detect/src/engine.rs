@@ -55,6 +55,11 @@ pub struct EngineStats {
     pub late: u64,
     /// Bytes that the detectors' state takes, about.
     pub detector_bytes: usize,
+    /// Bytes that Sigma rules remember of values seen, about.
+    pub sigma_bytes: usize,
+    /// Sigma rules that can be true where none of their tests holds, and so are looked at in
+    /// every event of their log sources; counted once for each log source seen.
+    pub open_rules: usize,
     /// Seconds spent in Sigma rules and correlations; 0 without a clock.
     pub sigma_seconds: f64,
     /// Seconds spent in detectors; 0 without a clock.
@@ -151,6 +156,8 @@ impl Engine {
         self.stats.sigma_seconds += middle - start;
         self.stats.detector_seconds += end - middle;
         self.stats.late = self.sigma.late();
+        self.stats.sigma_bytes = self.sigma.remembered();
+        self.stats.open_rules = self.sigma.open_rules();
         self.stats.detector_bytes = self.detectors.iter().map(|(_, d)| d.memory_bytes()).sum();
         changes
     }

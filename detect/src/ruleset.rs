@@ -180,6 +180,11 @@ impl RuleSet {
         needs.iter().filter_map(lacking).collect()
     }
 
+    /// Sigma rules of which a part is evaluated row by row and not on columns: id and reason.
+    pub fn rules_by_row(&self) -> Vec<(&str, &'static str)> {
+        self.sigma.by_row()
+    }
+
     /// How many rules, correlations, filters and detectors are live.
     pub fn len(&self) -> usize {
         self.infos.len()

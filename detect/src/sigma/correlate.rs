@@ -10,191 +10,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{
-    CompiledCorrelation, CorrelationConfig, CorrelationEngine, CorrelationSnapshot,
-    EvaluationResult, GroupKey,
+    CompiledCorrelation, CorrelationEngine, CorrelationSnapshot, DetectionBody, EvaluationResult,
+    GroupKey, ResultBody, RuleHeader,
 };
-use rsigma_parser::{CorrelationRule, CorrelationType, SigmaCollection, SigmaRule};
+use rsigma_parser::CorrelationType;
 use serde::{Deserialize, Serialize};
 use watchfire_event::Evidence;
 
+use super::component::{Component, Subject};
 use super::event::RowEvent;
-use super::load::{LoadedRule, Place};
-use crate::ruleset::RuleFault;
 
 /// Windows held for a set of correlations that refer to each other; beyond, the stalest go.
-const MAX_GROUPS: usize = 50_000;
-/// Matches held in a window; beyond, the oldest go, so counts saturate here.
-const MAX_GROUP_ENTRIES: usize = 5_000;
+pub(super) const MAX_GROUPS: usize = 50_000;
 /// Values of each kind of entity that a group remembers.
 const MAX_NAMED: usize = 5;
 /// Matches between two sweeps of windows that have run out.
 const SWEEP_EVERY: u64 = 4_096;
 /// A window is swept when it ran out this long ago: late matches may still come.
 const GRACE_SECS: i64 = 3_600;
-
-/// Correlations that refer to each other, with the rules they refer to.
-#[derive(Debug, Clone)]
-pub(crate) struct Component {
-    pub(crate) correlations: Vec<CorrelationRule>,
-    pub(super) rules: Vec<SigmaRule>,
-}
-
-/// Sorts out which correlations can be live and which go together.
-pub(crate) fn components(
-    correlations: Vec<(CorrelationRule, Place)>,
-    rules: &[LoadedRule],
-) -> (Vec<Component>, Vec<RuleFault>) {
-    let mut faults = Vec::new();
-    let mut live = Vec::new();
-    for (correlation, place) in correlations {
-        match compile_correlation(&correlation) {
-            Ok(_) => live.push((correlation, place)),
-            Err(error) => faults.push(place.fault("invalid_correlation", error.to_string())),
-        }
-    }
-    let of_rules: BTreeSet<&str> = rules
-        .iter()
-        .flat_map(|r| [&r.rule.id, &r.rule.name])
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    // Taking one out can leave another without what it refers to.
-    loop {
-        let names: BTreeSet<String> = live.iter().flat_map(|(c, _)| names(c)).collect();
-        let known = |r: &String| of_rules.contains(r.as_str()) || names.contains(r);
-        let gone = live.iter().position(|(c, _)| !c.rules.iter().all(known));
-        let Some(index) = gone else { break };
-        let (correlation, place) = live.remove(index);
-        let missing = correlation.rules.iter().filter(|r| !known(r)).cloned();
-        let missing: Vec<_> = missing.collect();
-        let message = format!("no live rule is called {}", missing.join(", "));
-        faults.push(place.fault("unknown_rule_ref", message));
-    }
-    let mut found = Vec::new();
-    while let Some(first) = live.pop() {
-        let mut group = vec![first];
-        while let Some(next) = live
-            .iter()
-            .position(|(c, _)| group.iter().any(|(g, _)| linked(g, c)))
-        {
-            group.push(live.remove(next));
-        }
-        group.reverse();
-        let place = group.first().map(|(_, p)| p.clone());
-        let correlations: Vec<_> = group.into_iter().map(|(c, _)| c).collect();
-        let wanted: BTreeSet<&String> = correlations.iter().flat_map(|c| &c.rules).collect();
-        let refers = |r: &&LoadedRule| {
-            [&r.rule.id, &r.rule.name]
-                .into_iter()
-                .flatten()
-                .any(|n| wanted.contains(n))
-        };
-        let rules = rules
-            .iter()
-            .filter(refers)
-            .map(|r| r.rule.clone())
-            .collect();
-        let component = Component {
-            correlations,
-            rules,
-        };
-        match (component.engine(), place) {
-            (Err(error), Some(place)) => {
-                faults.push(place.fault("correlation_cycle", error.to_string()));
-            }
-            _ => found.push(component),
-        }
-    }
-    found.reverse();
-    (found, faults)
-}
-
-fn names(correlation: &CorrelationRule) -> Vec<String> {
-    [&correlation.id, &correlation.name]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
-}
-
-fn linked(a: &CorrelationRule, b: &CorrelationRule) -> bool {
-    let refers = |x: &CorrelationRule, y: &CorrelationRule| {
-        names(y).iter().any(|name| x.rules.contains(name))
-    };
-    refers(a, b) || refers(b, a)
-}
-
-impl Component {
-    fn engine(&self) -> Result<CorrelationEngine, rsigma_eval::EvalError> {
-        let mut engine = CorrelationEngine::new(CorrelationConfig {
-            max_state_entries: MAX_GROUPS,
-            max_group_entries: Some(MAX_GROUP_ENTRIES),
-            ..CorrelationConfig::default()
-        });
-        engine.add_collection(&SigmaCollection {
-            rules: self.rules.clone(),
-            correlations: self.correlations.clone(),
-            filters: Vec::new(),
-            errors: Vec::new(),
-        })?;
-        Ok(engine)
-    }
-
-    /// What each correlation counts.
-    fn subjects(&self) -> HashMap<String, Subject> {
-        let rules = self.rules.iter().map(|r| (&r.id, &r.name, &r.title));
-        let inner = self.correlations.iter().map(|c| (&c.id, &c.name, &c.title));
-        let all: Vec<_> = rules.chain(inner).collect();
-        let title = |wanted: &String| {
-            let is_it = |name: &Option<String>| name.as_ref() == Some(wanted);
-            let mut found = all.iter().filter(|(id, name, _)| is_it(id) || is_it(name));
-            found.next().map(|(_, _, title)| (*title).clone())
-        };
-        let subject = |c: &CorrelationRule| {
-            let compiled = compile_correlation(c).ok()?;
-            let subject = Subject {
-                fields: compiled.condition.field.unwrap_or_default(),
-                rules: c.rules.iter().filter_map(title).collect(),
-            };
-            Some((c.id.clone()?, subject))
-        };
-        self.correlations.iter().filter_map(subject).collect()
-    }
-
-    /// What it is called in a snapshot.
-    pub(crate) fn name(&self) -> String {
-        let ids = self.correlations.iter().filter_map(|c| c.id.as_deref());
-        ids.collect::<Vec<_>>().join(" ")
-    }
-
-    /// Ids of the rules whose matches it takes.
-    pub(crate) fn rule_ids(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().filter_map(|r| r.id.as_deref())
-    }
-
-    /// Ids of rules and correlations that only feed others and raise nothing themselves.
-    pub(crate) fn silent(&self) -> BTreeSet<String> {
-        let feeds = |generate: bool| -> BTreeSet<&String> {
-            let of = self.correlations.iter().filter(|c| c.generate == generate);
-            of.flat_map(|c| &c.rules).collect()
-        };
-        let (quiet, loud) = (feeds(false), feeds(true));
-        let is_quiet = |all: &[&Option<String>]| {
-            let hit =
-                |set: &BTreeSet<&String>| all.iter().copied().flatten().any(|n| set.contains(n));
-            hit(&quiet) && !hit(&loud)
-        };
-        let rules = self.rules.iter().filter(|r| is_quiet(&[&r.id, &r.name]));
-        let inner = self
-            .correlations
-            .iter()
-            .filter(|c| is_quiet(&[&c.id, &c.name]));
-        rules
-            .filter_map(|r| r.id.clone())
-            .chain(inner.filter_map(|c| c.id.clone()))
-            .collect()
-    }
-}
 
 /// What is known of a group besides its windows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -212,13 +45,13 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn add(&mut self, matched: &Match<'_>, time: i64, span: i64) {
+    fn add(&mut self, matched: &mut Match<'_>, time: i64, span: i64) {
         let quiet = self.recent.is_empty() || time.saturating_sub(self.newest) > span;
         if quiet {
-            self.clauses.clone_from(matched.clauses);
-        } else {
-            self.clauses
-                .retain(|clause| matched.clauses.contains(clause));
+            self.clauses = (matched.clauses)();
+        } else if !self.clauses.is_empty() {
+            let clauses = (matched.clauses)();
+            self.clauses.retain(|clause| clauses.contains(clause));
         }
         self.newest = self.newest.max(time);
         self.recent.push_back((time, matched.seq));
@@ -241,21 +74,12 @@ impl Group {
 
 /// A match of a rule with what correlations need of its event.
 pub(crate) struct Match<'a> {
-    pub(crate) result: &'a EvaluationResult,
+    pub(crate) rule_id: &'a str,
     pub(crate) time_ns: i64,
     pub(crate) seq: u64,
     pub(crate) entities: &'a BTreeMap<String, String>,
-    /// Clauses that find the event.
-    pub(crate) clauses: &'a BTreeSet<String>,
-}
-
-/// What a correlation counts, in words.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Subject {
-    /// Fields whose values are counted.
-    pub(crate) fields: Vec<String>,
-    /// Titles of the rules it refers to.
-    pub(crate) rules: Vec<String>,
+    /// Gives clauses that find the event. Asked only where a group still needs them.
+    pub(crate) clauses: &'a mut dyn FnMut() -> BTreeSet<String>,
 }
 
 /// What a correlator has learned.
@@ -318,11 +142,9 @@ impl Correlator {
     }
 
     /// Takes one match of one rule.
-    pub(crate) fn feed(&mut self, event: RowEvent<'_>, matched: &Match<'_>) -> Vec<Fired> {
+    pub(crate) fn feed(&mut self, event: RowEvent<'_>, matched: &mut Match<'_>) -> Vec<Fired> {
         let event = event.single();
-        let Some(id) = matched.result.header.rule_id.as_deref() else {
-            return Vec::new();
-        };
+        let id = matched.rule_id;
         let Some(name) = self.names.get(id) else {
             return Vec::new();
         };
@@ -360,7 +182,7 @@ impl Correlator {
         }
         let results = self
             .engine
-            .process_with_detections(&event, vec![matched.result.clone()], at);
+            .process_with_detections(&event, vec![bare_match(id)], at);
         let fired = results.into_iter().filter(EvaluationResult::is_correlation);
         let fired: Vec<_> = fired.collect();
         let told = match fired.is_empty() {
@@ -484,6 +306,25 @@ impl Correlator {
             self.fed = state.fed;
             self.late = state.late;
         }
+    }
+}
+
+/// A match as the engine of correlations needs it: the rule's id.
+fn bare_match(id: &str) -> EvaluationResult {
+    EvaluationResult {
+        header: RuleHeader {
+            rule_title: String::new(),
+            rule_id: Some(id.to_owned()),
+            level: None,
+            tags: Vec::new(),
+            custom_attributes: Default::default(),
+            enrichments: None,
+        },
+        body: ResultBody::Detection(DetectionBody {
+            matched_selections: Vec::new(),
+            matched_fields: Vec::new(),
+            event: None,
+        }),
     }
 }
 

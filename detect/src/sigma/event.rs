@@ -13,6 +13,7 @@ use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
 use super::listed::{NOT_LISTED, asked};
+use super::names::FieldNames;
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
 use crate::intel::IntelSet;
@@ -29,11 +30,14 @@ pub(crate) struct BatchFields<'a> {
     overflow: Option<usize>,
     /// Threat lists that rules ask for.
     lists: Arc<IntelSet>,
+    /// What the row asked last has beyond its columns.
+    overflown: RefCell<Option<(usize, Rc<Value>)>>,
     lookups: RefCell<[HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
 }
 
 /// One way to find a field's value; the first that gives one is taken.
-enum Lookup {
+#[derive(Debug)]
+pub(crate) enum Lookup {
     /// Values of these columns together.
     Columns(Vec<usize>),
     /// A request target put together from path and query.
@@ -82,6 +86,7 @@ impl<'a> BatchFields<'a> {
             keyword_columns,
             overflow,
             lists: Arc::default(),
+            overflown: RefCell::default(),
             lookups,
         }
     }
@@ -148,22 +153,24 @@ impl<'a> BatchFields<'a> {
         if let Some(found) = self.lookups.borrow()[family as usize].get(name) {
             return Rc::clone(found);
         }
-        let made: Rc<[Lookup]> = self.resolve(family, name).into();
+        let made: Rc<[Lookup]> = self.resolve(&FieldNames::of(family, name)).into();
         self.lookups.borrow_mut()[family as usize].insert(name.to_owned(), Rc::clone(&made));
         made
     }
 
-    fn resolve(&self, family: Family, name: &str) -> Vec<Lookup> {
+    /// The ways in which this batch can have a field.
+    pub(crate) fn resolve(&self, names: &FieldNames) -> Vec<Lookup> {
         let mut lookups = Vec::new();
-        for candidate in candidates(family, name) {
-            let mut parts: Vec<_> = candidate.split('|').filter_map(|p| self.one(p)).collect();
+        for (exact, lower) in &names.candidates {
+            let parts = exact.split('|').zip(lower.split('|'));
+            let mut parts: Vec<_> = parts.filter_map(|(e, l)| self.one(e, l)).collect();
             match parts.len() {
                 0 => {}
                 1 => lookups.append(&mut parts),
                 _ => lookups.push(Lookup::All(parts)),
             }
         }
-        let below = self.below(&name.to_lowercase());
+        let below = self.below(&names.lower);
         if !below.is_empty() {
             lookups.push(Lookup::Below(below));
         }
@@ -171,8 +178,7 @@ impl<'a> BatchFields<'a> {
     }
 
     /// The lookup of one candidate, `None` when the batch has no such column.
-    fn one(&self, candidate: &str) -> Option<Lookup> {
-        let lower = candidate.to_lowercase();
+    fn one(&self, candidate: &str, lower: &str) -> Option<Lookup> {
         if let Some((path, query)) = lower.split_once('?') {
             let (path, query) = (self.named(path).to_vec(), self.named(query).to_vec());
             return (!path.is_empty()).then_some(Lookup::PathAndQuery { path, query });
@@ -187,7 +193,7 @@ impl<'a> BatchFields<'a> {
             });
             columns
         } else {
-            self.by_case(candidate, &lower)
+            self.by_case(candidate, lower)
         };
         (!columns.is_empty()).then_some(Lookup::Columns(columns))
     }
@@ -199,7 +205,8 @@ impl<'a> BatchFields<'a> {
         columns
     }
 
-    fn value(&self, lookup: &Lookup, row: usize) -> Option<EventValue<'_>> {
+    /// The row's value by one of these ways.
+    pub(crate) fn value(&self, lookup: &Lookup, row: usize) -> Option<EventValue<'_>> {
         match lookup {
             Lookup::Columns(columns) => {
                 let mut values = Vec::new();
@@ -255,28 +262,65 @@ impl<'a> BatchFields<'a> {
         (!text.is_empty()).then_some(EventValue::Str(Cow::Owned(text)))
     }
 
-    fn overflow(&self, row: usize) -> Option<Value> {
-        serde_json::from_str(json_or_text(self.cells(self.overflow?)?, row)?).ok()
+    /// The names of all columns but inner ones, in lower case.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Columns whose texts keywords look at.
+    pub(crate) fn keyword_columns(&self) -> &[usize] {
+        &self.keyword_columns
+    }
+
+    /// Has the row fields that have no column?
+    pub(crate) fn has_overflow(&self, row: usize) -> bool {
+        let cells = self.overflow.and_then(|i| self.cells(i));
+        cells.is_some_and(|cells| !cells.is_null(row))
+    }
+
+    /// The row's fields that have no column, as an object.
+    pub(crate) fn overflow(&self, row: usize) -> Option<Rc<Value>> {
+        let text = json_or_text(self.cells(self.overflow?)?, row)?;
+        let mut last = self.overflown.borrow_mut();
+        if let Some((of, value)) = &*last
+            && *of == row
+        {
+            return Some(Rc::clone(value));
+        }
+        let value: Rc<Value> = Rc::new(serde_json::from_str(text).ok()?);
+        *last = Some((row, Rc::clone(&value)));
+        Some(value)
     }
 
     fn any_keyword_text(&self, row: usize, pred: &mut dyn FnMut(&str) -> bool) -> bool {
-        for cells in self.keyword_columns.iter().filter_map(|i| self.cells(*i)) {
-            let hit = match cells {
-                Cells::StrList { lists, members } => {
-                    !lists.is_null(row) && span(lists, row).any(|i| pred(members.value(i)))
-                }
-                Cells::Json { .. } => json_text(cells, row)
-                    .filter(|text| text.contains('"'))
-                    .and_then(|text| serde_json::from_str::<Value>(text).ok())
-                    .is_some_and(|value| any_string(&value, pred)),
-                _ => cells.text(row).is_some_and(|text| pred(&text)),
-            };
-            if hit {
-                return true;
+        let mut columns = self.keyword_columns.iter();
+        columns.any(|i| self.any_text_of(*i, row, pred)) || self.any_overflow_text(row, pred)
+    }
+
+    /// Is there a text of the row in this column that satisfies `pred`?
+    pub(crate) fn any_text_of(
+        &self,
+        column: usize,
+        row: usize,
+        pred: &mut dyn FnMut(&str) -> bool,
+    ) -> bool {
+        match self.cells(column) {
+            Some(Cells::StrList { lists, members }) => {
+                !lists.is_null(row) && span(lists, row).any(|i| pred(members.value(i)))
             }
+            Some(cells @ Cells::Json { .. }) => json_text(cells, row)
+                .filter(|text| text.contains('"'))
+                .and_then(|text| serde_json::from_str::<Value>(text).ok())
+                .is_some_and(|value| any_string(&value, pred)),
+            Some(cells) => cells.text(row).is_some_and(|text| pred(&text)),
+            None => false,
         }
-        self.overflow(row)
-            .is_some_and(|value| any_string(&value, pred))
+    }
+
+    /// Is there a text among the row's fields without a column that satisfies `pred`?
+    pub(crate) fn any_overflow_text(&self, row: usize, pred: &mut dyn FnMut(&str) -> bool) -> bool {
+        let value = self.overflow(row);
+        value.is_some_and(|value| any_string(&value, pred))
     }
 }
 
@@ -367,11 +411,6 @@ pub(crate) struct RowEvent<'a> {
 }
 
 impl<'a> RowEvent<'a> {
-    /// The family by which the row's fields are read.
-    pub(crate) fn family(&self) -> Family {
-        self.family
-    }
-
     /// The event of `row`.
     pub(crate) fn new(fields: &'a BatchFields<'a>, family: Family, row: usize) -> Self {
         RowEvent {
@@ -414,13 +453,12 @@ impl Event for RowEvent<'_> {
             .iter()
             .find_map(|l| self.fields.value(l, self.row))
             .or_else(|| {
-                let Value::Object(mut members) = self.fields.overflow(self.row)? else {
-                    return None;
-                };
+                let overflow = self.fields.overflow(self.row)?;
+                let members = overflow.as_object()?;
                 candidates(self.family, path)
                     .iter()
-                    .find_map(|c| members.remove(&**c))
-                    .map(owned)
+                    .find_map(|c| members.get(&**c))
+                    .map(|value| owned(value.clone()))
             })?;
         match found {
             EventValue::Array(values) if self.single => values.into_iter().next(),

@@ -1,20 +1,29 @@
 //! Sigma rules over the rows of a batch.
 //!
 //! Every row is classified by its log source ([`logsource`]); the rules that may see a class form
-//! one rsigma engine, built when the first event of the class comes. A class costs an event only
+//! one [`program`], compiled when the first event of the class comes. A class costs an event only
 //! what its own rules cost: a web request never meets the two thousand rules for Windows.
 
+mod classes;
+mod component;
 pub(crate) mod correlate;
+mod detail;
 pub(crate) mod event;
 mod forget;
 pub(crate) mod listed;
 pub(crate) mod load;
 mod logsource;
+mod memory;
+mod names;
 mod needs;
 pub(crate) mod prefilter;
 mod reads;
+mod program;
 pub(crate) mod run;
+mod scan;
 pub(crate) mod taxonomy;
+#[cfg(test)]
+mod tests;
 pub(crate) mod told;
 mod trace;
 
@@ -26,11 +35,16 @@ use rsigma_eval::{CompiledRule, Engine};
 use rsigma_parser::{FilterRule, SigmaCollection};
 use watchfire_event::{AlertKind, RuleRef};
 
-use self::correlate::Component;
+use self::component::Component;
 use self::load::{Loaded, Place, severity, tags, targets};
 use self::logsource::{LogClass, admits, unknown_names};
+use self::program::Program;
+use self::taxonomy::Family;
 use crate::finding::Source;
 use crate::ruleset::RuleFault;
+
+/// Programs by their family and the places of their rules.
+type Programs = HashMap<(Family, Vec<u32>), Arc<Program>>;
 
 /// The Sigma rules of a set, ready to run.
 #[derive(Default)]
@@ -44,8 +58,11 @@ pub(crate) struct SigmaRules {
     /// Components by the rule ids they take.
     feeds: HashMap<String, Vec<usize>>,
     unknown: BTreeSet<String>,
-    /// Engines by the rules they hold. Few: one for each kind of log source that events came from.
-    engines: Mutex<HashMap<Vec<u32>, Arc<Engine>>>,
+    /// Programs by their family and rules. Few: one for each kind of log source that events came
+    /// from.
+    programs: Mutex<Programs>,
+    /// Engines of single rules, which explain their matches. Made when a rule first matches.
+    alone: Mutex<HashMap<u32, Arc<Engine>>>,
 }
 
 impl std::fmt::Debug for SigmaRules {
@@ -65,7 +82,7 @@ impl SigmaRules {
         let mut faults = std::mem::take(&mut loaded.faults);
         duplicates(&mut loaded, &mut faults);
         let (components, broken) =
-            correlate::components(std::mem::take(&mut loaded.correlations), &loaded.rules);
+            component::components(std::mem::take(&mut loaded.correlations), &loaded.rules);
         let live: BTreeSet<_> = components
             .iter()
             .flat_map(|c| &c.correlations)
@@ -156,8 +173,8 @@ impl SigmaRules {
         self.compiled = engine.rules().to_vec();
     }
 
-    /// The engine with the rules that may see events of `class`; `None` when there are none.
-    fn engine(&self, class: &LogClass) -> Option<Arc<Engine>> {
+    /// The program of the rules that may see events of `class`; `None` when there are none.
+    fn program(&self, class: &LogClass) -> Option<Arc<Program>> {
         let admitted: Vec<u32> = (0u32..)
             .zip(&self.compiled)
             .filter(|(_, rule)| admits(&rule.logsource, class))
@@ -166,18 +183,52 @@ impl SigmaRules {
         if admitted.is_empty() {
             return None;
         }
-        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = engines.entry(admitted).or_insert_with_key(|admitted| {
-            let rules = admitted
-                .iter()
-                .filter_map(|i| self.compiled.get(*i as usize))
-                .cloned();
-            let mut engine = Engine::new();
-            engine.set_match_detail(MatchDetailLevel::Full);
-            engine.extend_compiled_rules(rules);
-            Arc::new(engine)
-        });
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (class.family, admitted);
+        let made = programs
+            .entry(key)
+            .or_insert_with_key(|(family, admitted)| {
+                let rules = admitted
+                    .iter()
+                    .filter_map(|i| Some((*i, self.compiled.get(*i as usize)?)));
+                Arc::new(Program::new(*family, rules.collect()))
+            });
         Some(Arc::clone(made))
+    }
+
+    /// rsigma's engine with this rule alone, telling everything of its matches.
+    fn alone(&self, rule: u32) -> Option<Arc<Engine>> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = alone.get(&rule) {
+            return Some(Arc::clone(engine));
+        }
+        let mut engine = Engine::new();
+        engine.set_match_detail(MatchDetailLevel::Full);
+        engine.extend_compiled_rules([self.compiled.get(rule as usize)?.clone()]);
+        let engine = Arc::new(engine);
+        alone.insert(rule, Arc::clone(&engine));
+        Some(engine)
+    }
+
+    fn id(&self, rule: u32) -> &str {
+        let rule = self.compiled.get(rule as usize);
+        rule.and_then(|rule| rule.id.as_deref()).unwrap_or_default()
+    }
+
+    /// Products and services that rules name and the table of log sources does not know.
+    fn unknown_names(&self) -> &BTreeSet<String> {
+        &self.unknown
+    }
+
+    /// Ids of rules with parts that are evaluated row by row, and why.
+    pub(crate) fn by_row(&self) -> Vec<(&str, &'static str)> {
+        let reason = |rule| {
+            Some((
+                self.id(rule),
+                program::by_row(self.compiled.get(rule as usize)?)?,
+            ))
+        };
+        (0..self.compiled.len() as u32).filter_map(reason).collect()
     }
 }
 

@@ -1,40 +1,28 @@
-//! Runs the rules of a set over batches: classify rows, match, correlate.
+//! Runs the rules of a set over batches: classify rows, match, explain, correlate.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use rsigma_eval::{Engine, EvaluationResult};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use super::SigmaRules;
+use super::classes::Classes;
 use super::correlate::{Correlator, CorrelatorState, Match};
+use super::detail::{Detail, Details};
 use super::event::{BatchFields, RowEvent};
-use super::logsource::{Decides, Facts, LogClass, classify, deciding};
-use super::taxonomy::Family;
+use super::program::Program;
 use super::told::correlation_finding;
-use crate::cells::{Cells, HashedCells, mix};
 use crate::entity::{Entity, EntityReader, about};
-use crate::explain::{clauses, explain, rule_summary};
-use crate::finding::{Finding, score_of};
-
-/// Combinations of deciding fields remembered; beyond, all are forgotten and found again.
-const MAX_COMBINATIONS: usize = 16_384;
-
-/// Rows of a class, and the rules that may see them.
-#[derive(Clone)]
-struct Class {
-    family: Family,
-    engine: Option<Arc<Engine>>,
-}
+use crate::explain::rule_summary;
+use crate::finding::{Finding, Source, score_of};
 
 /// Rules over a stream of batches.
 pub(crate) struct SigmaRun {
     rules: Arc<SigmaRules>,
-    classes: Vec<Class>,
-    by_class: HashMap<LogClass, usize>,
-    /// Class by hash of the deciding fields.
-    by_combination: HashMap<u64, usize>,
+    classes: Classes,
     correlators: Vec<Correlator>,
 }
 
@@ -58,10 +46,27 @@ impl Serialize for Correlators<'_> {
     }
 }
 
-/// What a row is read with.
-struct Reading<'a> {
+/// A match of a rule.
+struct Hit {
+    row: u32,
+    class: usize,
+    /// Place of the rule in the program of the class.
+    place: u32,
+}
+
+/// A row with what several rules need to know of it.
+struct Row<'a> {
     fields: &'a BatchFields<'a>,
-    entities: EntityReader,
+    reader: &'a EntityReader,
+    row: usize,
+    entities: OnceCell<BTreeMap<String, String>>,
+}
+
+impl Row<'_> {
+    fn entities(&self) -> &BTreeMap<String, String> {
+        self.entities
+            .get_or_init(|| self.reader.all(self.fields, self.row))
+    }
 }
 
 impl SigmaRun {
@@ -74,9 +79,7 @@ impl SigmaRun {
             .collect();
         SigmaRun {
             rules,
-            classes: Vec::new(),
-            by_class: HashMap::new(),
-            by_combination: HashMap::new(),
+            classes: Classes::default(),
             correlators,
         }
     }
@@ -88,143 +91,121 @@ impl SigmaRun {
         fields: &BatchFields<'_>,
         admits: &mut dyn FnMut(&str, usize) -> bool,
     ) -> Vec<Finding> {
+        let rules = Arc::clone(&self.rules);
+        let rows = self.classes.rows(&rules, fields);
+        let mut hits = Vec::new();
+        let mut scanned: Vec<Option<(Arc<Program>, _)>> = Vec::new();
+        for (class, rows) in rows.iter().enumerate() {
+            let scanner = self.classes.scanners.get_mut(class);
+            let scanner = scanner.and_then(Option::as_mut);
+            let Some(scanner) = scanner.filter(|_| !rows.is_empty()) else {
+                scanned.push(None);
+                continue;
+            };
+            let ways = scanner.ways(fields);
+            let found = scanner.matches(fields, &ways, rows).into_iter();
+            hits.extend(found.map(|(row, place)| Hit { row, class, place }));
+            scanned.push(Some((Arc::clone(&scanner.program), ways)));
+        }
+        self.classes.tidy();
+        // Stable: of a row, the rules stay in the order of their ids.
+        hits.sort_by_key(|hit| hit.row);
+        let mut details: Vec<Option<Details<'_>>> = scanned
+            .iter()
+            .map(|scanned| {
+                let (program, ways) = scanned.as_ref()?;
+                Some(Details::new(&rules, fields, program, ways))
+            })
+            .collect();
+        let reader = EntityReader::new(fields);
         let mut findings = Vec::new();
-        let batch = fields.batch();
-        let columns = deciding_columns(fields);
-        let reading = Reading {
-            fields,
-            entities: EntityReader::new(fields),
-        };
-        for row in 0..batch.rows() {
-            let Some(class) = self.class(&columns, row).cloned() else {
+        for of_row in hits.chunk_by(|a, b| a.row == b.row) {
+            let Some(first) = of_row.first() else {
                 continue;
             };
-            let Some(engine) = &class.engine else {
-                continue;
+            let row = Row {
+                fields,
+                reader: &reader,
+                row: first.row as usize,
+                entities: OnceCell::new(),
             };
-            let event = RowEvent::new(fields, class.family, row);
-            let mut results = engine.evaluate(&event);
-            if results.is_empty() {
-                continue;
-            }
-            results.sort_by(|a, b| a.header.rule_id.cmp(&b.header.rule_id));
-            results.retain(|r| admits(r.header.rule_id.as_deref().unwrap_or_default(), row));
-            for result in &results {
-                let id = result.header.rule_id.as_deref().unwrap_or_default();
-                if !self.rules.silent.contains(id) {
-                    findings.extend(self.rule_finding(&reading, class.family, result, row));
-                }
-            }
-            for result in &results {
-                self.correlate(&reading, event, result, row, &mut findings, admits);
+            if let Some(Some(details)) = details.get_mut(first.class) {
+                self.take(&row, of_row, details, &mut findings, admits);
             }
         }
         findings
     }
 
-    fn correlate(
+    /// Takes the matches of a row: first what they say themselves, then what they count for.
+    fn take(
         &mut self,
-        reading: &Reading<'_>,
-        event: RowEvent<'_>,
-        result: &EvaluationResult,
-        row: usize,
+        row: &Row<'_>,
+        hits: &[Hit],
+        details: &mut Details<'_>,
         findings: &mut Vec<Finding>,
         admits: &mut dyn FnMut(&str, usize) -> bool,
     ) {
-        let batch = reading.fields.batch();
-        let id = result.header.rule_id.as_deref().unwrap_or_default();
-        let Some(components) = self.rules.feeds.get(id) else {
-            return;
-        };
-        let entities = reading.entities.all(reading.fields, row);
-        let clauses = clauses(result, reading.fields, event.family(), row);
-        let matched_row = Match {
-            result,
-            time_ns: batch.time().value(row),
-            seq: batch.seq().value(row),
-            entities: &entities,
-            clauses: &clauses,
-        };
+        let rules = Arc::clone(&self.rules);
+        let hits = hits.iter();
+        let hits: Vec<&Hit> = hits
+            .filter(|hit| admits(details.rule_id(hit.place), row.row))
+            .collect();
+        for hit in &hits {
+            let id = details.rule_id(hit.place);
+            if !rules.silent.contains(id)
+                && let Some(source) = rules.sources.get(id)
+                && let Some(detail) = details.of(hit.place, row.row)
+            {
+                findings.push(rule_finding(source, row, &detail));
+            }
+        }
+        for hit in hits {
+            let id = details.rule_id(hit.place);
+            if let Some(components) = rules.feeds.get(id) {
+                self.correlate(row, (id, hit.place), components, details, findings, admits);
+            }
+        }
+    }
+
+    fn correlate(
+        &mut self,
+        row: &Row<'_>,
+        (id, place): (&str, u32),
+        components: &[usize],
+        details: &mut Details<'_>,
+        findings: &mut Vec<Finding>,
+        admits: &mut dyn FnMut(&str, usize) -> bool,
+    ) {
+        let batch = row.fields.batch();
+        let event = RowEvent::new(row.fields, details.family(), row.row);
+        let mut detail: Option<Option<Rc<Detail>>> = None;
         for component in components {
             let Some(correlator) = self.correlators.get_mut(*component) else {
                 continue;
             };
-            for fired in correlator.feed(event, &matched_row) {
+            let mut clauses = || {
+                let detail = detail.get_or_insert_with(|| details.of(place, row.row));
+                let clauses = detail.as_ref().map(|d| d.clauses(row.fields).clone());
+                clauses.unwrap_or_default()
+            };
+            let mut matched_row = Match {
+                rule_id: id,
+                time_ns: batch.time().value(row.row),
+                seq: batch.seq().value(row.row),
+                entities: row.entities(),
+                clauses: &mut clauses,
+            };
+            for fired in correlator.feed(event, &mut matched_row) {
                 let id = fired.result.header.rule_id.as_deref().unwrap_or_default();
-                if !admits(id, row) || self.rules.silent.contains(id) {
+                if !admits(id, row.row) || self.rules.silent.contains(id) {
                     continue;
                 }
                 if let Some(source) = self.rules.sources.get(id) {
-                    findings.extend(correlation_finding(source, &matched_row, &fired, row));
+                    let found = correlation_finding(source, &matched_row, &fired, row.row);
+                    findings.extend(found);
                 }
             }
         }
-    }
-
-    fn class(&mut self, columns: &[DecidingColumn<'_>], row: usize) -> Option<&Class> {
-        let combination = columns
-            .iter()
-            .enumerate()
-            .fold(0, |hash, (i, c)| c.hash(hash, i, row));
-        if let Some(index) = self.by_combination.get(&combination) {
-            return self.classes.get(*index);
-        }
-        let mut facts = Facts::default();
-        columns
-            .iter()
-            .for_each(|column| column.tell(&mut facts, row));
-        let class = classify(&facts, &self.rules.unknown);
-        let index = match self.by_class.get(&class) {
-            Some(index) => *index,
-            None => {
-                let engine = self.rules.engine(&class);
-                self.classes.push(Class {
-                    family: class.family,
-                    engine,
-                });
-                self.by_class.insert(class, self.classes.len() - 1);
-                self.classes.len() - 1
-            }
-        };
-        if self.by_combination.len() >= MAX_COMBINATIONS {
-            self.by_combination.clear();
-        }
-        self.by_combination.insert(combination, index);
-        self.classes.get(index)
-    }
-
-    fn rule_finding(
-        &self,
-        reading: &Reading<'_>,
-        family: Family,
-        result: &EvaluationResult,
-        row: usize,
-    ) -> Option<Finding> {
-        let fields = reading.fields;
-        let source = self.rules.sources.get(result.header.rule_id.as_deref()?)?;
-        let entities = reading.entities.all(fields, row);
-        let entity = about(&entities);
-        let explained = explain(result, fields, family, row);
-        let mut clauses = entity_clauses(fields, &entity, row);
-        clauses.extend(explained.clauses);
-        let time_ns = fields.batch().time().value(row);
-        Some(Finding {
-            row,
-            seq: fields.batch().seq().value(row),
-            time_ns,
-            since_ns: time_ns,
-            score: score_of(source.severity),
-            summary: rule_summary(&source.title, &entity, &explained.words),
-            baseline: json!({ "matched": explained.matched }),
-            source: Arc::clone(source),
-            entity,
-            entities,
-            clauses,
-            evidence: Vec::new(),
-            weight: 1,
-            others: Vec::new(),
-            within_ns: None,
-        })
     }
 
     /// Everything learned.
@@ -259,6 +240,43 @@ impl SigmaRun {
     pub(crate) fn late(&self) -> u64 {
         self.correlators.iter().map(Correlator::late).sum()
     }
+
+    /// What is remembered of values, bytes, about.
+    pub(crate) fn remembered(&self) -> usize {
+        self.classes.remembered()
+    }
+
+    /// Rules that are looked at in every row of a log source, of all log sources seen.
+    pub(crate) fn open_rules(&self) -> usize {
+        self.classes.open_rules()
+    }
+}
+
+fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding {
+    let fields = row.fields;
+    let entities = row.entities();
+    let entity = about(entities);
+    let explained = detail.explanation(fields);
+    let mut clauses = entity_clauses(fields, &entity, row.row);
+    clauses.extend(explained.clauses.iter().cloned());
+    let time_ns = fields.batch().time().value(row.row);
+    Finding {
+        row: row.row,
+        seq: fields.batch().seq().value(row.row),
+        time_ns,
+        since_ns: time_ns,
+        score: score_of(source.severity),
+        summary: rule_summary(&source.title, &entity, &explained.words),
+        baseline: json!({ "matched": explained.matched }),
+        source: Arc::clone(source),
+        entity,
+        entities: entities.clone(),
+        clauses,
+        evidence: Vec::new(),
+        weight: 1,
+        others: Vec::new(),
+        within_ns: None,
+    }
 }
 
 /// The clause that names the entity, by the field in which the row has it.
@@ -266,74 +284,4 @@ fn entity_clauses(fields: &BatchFields<'_>, entity: &Entity, row: usize) -> Vec<
     let field = crate::entity::field_of(fields, &entity.kind, row);
     let clause = field.map(|f| watchfire_event::Query::field_equals(&f, &entity.value));
     clause.into_iter().collect()
-}
-
-/// A deciding field that the batch has.
-struct DecidingColumn<'a> {
-    field: &'static str,
-    columns: Deciding<'a>,
-}
-
-enum Deciding<'a> {
-    Values(Vec<HashedCells<'a>>),
-    Presence(Vec<Cells<'a>>),
-}
-
-fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
-    let all = fields.batch().columns();
-    let cells = |found: &[usize]| -> Vec<Cells<'a>> {
-        found
-            .iter()
-            .filter_map(|i| Cells::of(all.get(*i)?))
-            .collect()
-    };
-    let mut out = Vec::new();
-    for (field, decides) in deciding() {
-        let found = match field.strip_suffix('.') {
-            Some(above) => cells(&fields.below(above)),
-            None => cells(fields.named(field)),
-        };
-        if found.is_empty() {
-            continue;
-        }
-        let columns = match decides {
-            Decides::Value => Deciding::Values(found.into_iter().map(HashedCells::new).collect()),
-            Decides::Presence => Deciding::Presence(found),
-        };
-        out.push(DecidingColumn { field, columns });
-    }
-    out
-}
-
-impl DecidingColumn<'_> {
-    fn hash(&self, hash: u64, place: usize, row: usize) -> u64 {
-        let place = place as u64 + 1;
-        match &self.columns {
-            Deciding::Values(columns) => columns
-                .iter()
-                .filter_map(|c| c.get(row))
-                .fold(hash, |hash, value| mix(mix(hash, place), value)),
-            Deciding::Presence(columns) if columns.iter().any(|c| !c.is_null(row)) => {
-                mix(hash, place)
-            }
-            Deciding::Presence(_) => hash,
-        }
-    }
-
-    fn tell(&self, facts: &mut Facts, row: usize) {
-        match &self.columns {
-            Deciding::Values(columns) => {
-                for column in columns {
-                    column
-                        .cells()
-                        .texts(row, &mut |text| facts.add(self.field, text));
-                }
-            }
-            Deciding::Presence(columns) => {
-                if columns.iter().any(|c| !c.is_null(row)) {
-                    facts.add(self.field, "");
-                }
-            }
-        }
-    }
 }

@@ -7,7 +7,8 @@ use rsigma_eval::CorrelationBody;
 use serde_json::json;
 use watchfire_event::Query;
 
-use super::correlate::{Fired, Match, Subject};
+use super::component::Subject;
+use super::correlate::{Fired, Match};
 use crate::alert::grouped;
 use crate::entity::{Entity, kind_of};
 use crate::finding::{Finding, Source, score_of};

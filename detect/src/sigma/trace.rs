@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::SigmaRules;
-use super::correlate::Component;
+use super::component::Component;
 use super::event::{BatchFields, RowEvent};
 use super::listed;
 use super::logsource::{Decides, Facts, LogClass, admits, classify, deciding};

@@ -1,0 +1,302 @@
+//! Runs a program over the rows of a batch.
+//!
+//! First the groups of tests that anchor rules are asked about all rows, a distinct value once.
+//! Nearly always nothing holds. Where something does, the rules that it anchors are evaluated, and
+//! what else they ask about is found out for these rows alone.
+
+mod values;
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use rsigma_eval::evaluate_rule;
+
+use super::event::{BatchFields, Lookup, RowEvent};
+use super::memory::{Memory, NOTHING};
+use super::program::Program;
+use super::program::expr::{Facts, Place};
+use super::program::lookup::Room;
+
+/// A program with what it remembers of values.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    pub(crate) program: Arc<Program>,
+    memory: Memory,
+    room: Room,
+}
+
+impl Scanner {
+    /// Remembers nothing yet.
+    pub(crate) fn new(program: Arc<Program>) -> Self {
+        Scanner {
+            memory: Memory::new(program.groups.len()),
+            room: Room::default(),
+            program,
+        }
+    }
+
+    /// What it remembers, bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Forgets all values.
+    pub(crate) fn forget(&mut self) {
+        self.memory.forget();
+    }
+
+    /// The ways in which the batch has the program's fields; none for fields that it has not.
+    pub(crate) fn ways(&self, fields: &BatchFields<'_>) -> Vec<Vec<Lookup>> {
+        let mut ways = Vec::new();
+        ways.resize_with(self.program.fields.len(), Vec::new);
+        for field in self.program.fields_of(fields.names()) {
+            let names = self.program.fields.get(field as usize);
+            if let (Some(names), Some(ways)) = (names, ways.get_mut(field as usize)) {
+                *ways = fields.resolve(names);
+            }
+        }
+        ways
+    }
+
+    /// Rules that match, with the rows in which they do: rising by row, then by place of the rule.
+    pub(crate) fn matches(
+        &mut self,
+        fields: &BatchFields<'_>,
+        ways: &[Vec<Lookup>],
+        rows: &[u32],
+    ) -> Vec<(u32, u32)> {
+        self.memory.tidy();
+        let program = Arc::clone(&self.program);
+        let mut scan = Scan::new(&program, self, fields, ways);
+        let candidates = scan.candidates(&Rows::new(rows, fields.batch().rows()));
+        scan.decide(rows, candidates)
+    }
+}
+
+/// Rows of a class.
+struct Rows<'r> {
+    all: &'r [u32],
+    /// By row; empty when all rows are of the class.
+    chosen: Vec<bool>,
+}
+
+impl<'r> Rows<'r> {
+    fn new(all: &'r [u32], rows: usize) -> Self {
+        let mut chosen = Vec::new();
+        if all.len() < rows {
+            chosen.resize(rows, false);
+            for row in all {
+                if let Some(chosen) = chosen.get_mut(*row as usize) {
+                    *chosen = true;
+                }
+            }
+        }
+        Rows { all, chosen }
+    }
+
+    /// Visits the rows that have something in the column: of most columns, few.
+    fn with_value(&self, fields: &BatchFields<'_>, column: usize, visit: &mut dyn FnMut(u32)) {
+        let batch = fields.batch();
+        let nulls = batch.columns().get(column).and_then(|c| c.array.nulls());
+        match nulls {
+            None => self.all.iter().for_each(|row| visit(*row)),
+            Some(nulls) if self.chosen.is_empty() => {
+                let rows = nulls
+                    .valid_indices()
+                    .filter_map(|row| u32::try_from(row).ok());
+                rows.for_each(visit);
+            }
+            Some(nulls) => {
+                let chosen = |row: &usize| self.chosen.get(*row) == Some(&true);
+                let rows = nulls.valid_indices().filter(chosen);
+                rows.filter_map(|row| u32::try_from(row).ok())
+                    .for_each(visit);
+            }
+        }
+    }
+}
+
+/// One run over a batch.
+struct Scan<'s> {
+    program: &'s Program,
+    memory: &'s mut Memory,
+    room: &'s mut Room,
+    fields: &'s BatchFields<'s>,
+    ways: &'s [Vec<Lookup>],
+    /// By group: lists by the codes of each column, in the order of the ways; of groups of
+    /// keywords by the columns that keywords look at.
+    tables: Vec<Vec<Vec<u32>>>,
+    /// By group: the list where there is no value.
+    absent: Vec<u32>,
+    /// By group: the row asked last and its list.
+    last: Vec<(usize, u32)>,
+    row: usize,
+}
+
+impl<'s> Scan<'s> {
+    fn new(
+        program: &'s Program,
+        scanner: &'s mut Scanner,
+        fields: &'s BatchFields<'s>,
+        ways: &'s [Vec<Lookup>],
+    ) -> Self {
+        let groups = program.groups.len();
+        let memory = &mut scanner.memory;
+        let absent = program.groups.iter().map(|group| match group.place {
+            Place::Field(_) => memory.list(&group.tests.without_value(), program),
+            Place::Keywords => NOTHING,
+        });
+        Scan {
+            absent: absent.collect(),
+            program,
+            memory,
+            room: &mut scanner.room,
+            fields,
+            ways,
+            tables: vec![Vec::new(); groups],
+            last: vec![(usize::MAX, NOTHING); groups],
+            row: 0,
+        }
+    }
+
+    /// Rows with lists that anchor rules.
+    fn candidates(&mut self, rows: &Rows<'_>) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        let program = self.program;
+        for (number, group) in program.groups.iter().enumerate().filter(|(_, g)| g.anchors) {
+            match group.place {
+                Place::Field(field) => self.field_candidates(number, field, rows, &mut found),
+                Place::Keywords => self.keyword_candidates(number, rows, &mut found),
+            }
+        }
+        for row in rows.all {
+            if self.fields.has_overflow(*row as usize) {
+                self.overflow_candidates(*row, &mut found);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn field_candidates(
+        &mut self,
+        group: usize,
+        field: u32,
+        rows: &Rows<'_>,
+        found: &mut Vec<(u32, u32)>,
+    ) {
+        let ways = self.ways.get(field as usize).map_or(&[][..], Vec::as_slice);
+        let fields = self.fields;
+        let mut ask = |row: u32| {
+            let list = self.list(group, row as usize);
+            if !self.memory.rules(list).is_empty() {
+                found.push((row, list));
+            }
+        };
+        match ways {
+            [] => {}
+            [Lookup::Columns(columns)] if let [column] = &columns[..] => {
+                rows.with_value(fields, *column, &mut ask);
+            }
+            _ => rows.all.iter().for_each(|row| ask(*row)),
+        }
+    }
+
+    fn keyword_candidates(&mut self, group: usize, rows: &Rows<'_>, found: &mut Vec<(u32, u32)>) {
+        let fields = self.fields;
+        for (place, column) in fields.keyword_columns().iter().enumerate() {
+            rows.with_value(fields, *column, &mut |row| {
+                self.keywords_in(
+                    group,
+                    (place, *column),
+                    row as usize,
+                    &mut |memory, list| {
+                        if !memory.rules(list).is_empty() {
+                            found.push((row, list));
+                        }
+                        false
+                    },
+                );
+            });
+        }
+    }
+
+    /// A row with fields that have no column: all that these fields can be, and their texts.
+    fn overflow_candidates(&mut self, row: u32, found: &mut Vec<(u32, u32)>) {
+        let Some(overflow) = self.fields.overflow(row as usize) else {
+            return;
+        };
+        let members = overflow.as_object();
+        let names: Vec<String> = members
+            .into_iter()
+            .flat_map(|members| members.keys().map(|name| name.to_lowercase()))
+            .collect();
+        let program = self.program;
+        let fields = program.fields_of(names.iter().map(String::as_str));
+        for (number, group) in program.groups.iter().enumerate().filter(|(_, g)| g.anchors) {
+            match group.place {
+                Place::Field(field) if fields.binary_search(&field).is_ok() => {
+                    found.push((row, self.list(number, row as usize)));
+                }
+                Place::Field(_) => {}
+                Place::Keywords => {
+                    self.fields.any_overflow_text(row as usize, &mut |text| {
+                        found.push((row, self.of_text(number, text)));
+                        false
+                    });
+                }
+            }
+        }
+    }
+
+    /// Evaluates the rules that can be true.
+    fn decide(&mut self, rows: &[u32], candidates: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+        let mut matched = Vec::new();
+        let mut rules: Vec<u32> = Vec::new();
+        let mut candidates = candidates.into_iter().peekable();
+        let program = self.program;
+        let open = &program.open;
+        let every: &[u32] = if open.is_empty() { &[] } else { rows };
+        let mut every = every.iter().copied().peekable();
+        loop {
+            let next = candidates.peek().map(|(row, _)| *row);
+            let Some(row) = next.into_iter().chain(every.peek().copied()).min() else {
+                return matched;
+            };
+            every.next_if_eq(&row);
+            rules.clear();
+            rules.extend(open);
+            while let Some((_, list)) = candidates.next_if(|(of, _)| *of == row) {
+                rules.extend(self.memory.rules(list));
+            }
+            rules.sort_unstable();
+            rules.dedup();
+            self.row = row as usize;
+            for place in &rules {
+                let rule = program.rules.get(*place as usize);
+                if rule.is_some_and(|rule| rule.expr.holds(self)) {
+                    matched.push((row, *place));
+                }
+            }
+        }
+    }
+}
+
+impl Facts for Scan<'_> {
+    fn test(&mut self, test: u32) -> bool {
+        let group = self.program.group_of.get(test as usize);
+        let group = group.map_or(usize::MAX, |group| *group as usize);
+        if matches!(self.program.groups.get(group), Some(g) if g.place == Place::Keywords) {
+            return self.keyword_lists(group, self.row, &mut |memory, list| memory.has(list, test));
+        }
+        let list = self.list(group, self.row);
+        self.memory.has(list, test)
+    }
+
+    fn row_part(&mut self, part: u32) -> bool {
+        let event = RowEvent::new(self.fields, self.program.family, self.row);
+        let part = self.program.row_parts.get(part as usize);
+        part.is_some_and(|part| evaluate_rule(&part.rule, &event).is_some())
+    }
+}
