@@ -1,24 +1,24 @@
 //! `watchfire detect`: the same engine as the server's, over files.
 //!
-//! One thread reads and builds batches, another evaluates them (with `--threads 1` both are the
-//! same thread, so that the stages' times add up to the whole).
+//! Every thread takes the next lines, makes a batch of them, and evaluates it when its turn has
+//! come. So batches are made at the same time and evaluated in their order, and the alerts are
+//! the same with any number of threads.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use watchfire_detect::{Engine, EngineConfig, RuleSet};
-use watchfire_event::{Alert, BatchBuilder, BatchLimits, EventBatch, RowMeta};
+use watchfire_event::{Alert, EventBatch};
 use watchfire_ingest::Mappings;
 
+use super::lines::{Decoding, LineReader, decode, read_now};
 use super::output;
 use crate::{rules, telemetry};
 
@@ -49,69 +49,53 @@ pub struct DetectArgs {
     /// End with one JSON line of figures on stderr
     #[arg(long)]
     stats: bool,
-    /// Threads: 1 does everything in turn, more read ahead
+    /// Threads that make batches and evaluate them in turn
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-/// Rows and bytes of a batch.
-const BATCH_ROWS: usize = 8_192;
-const BATCH_BYTES: usize = 8 << 20;
-/// Batches read ahead.
-const AHEAD: usize = 2;
-/// Lines longer than this are refused without being read whole, bytes.
-const MAX_LINE: u64 = (1 << 20) + 2;
-
-/// Seconds and counts of reading.
-#[derive(Debug, Default)]
-struct Reading {
-    decode_seconds: f64,
-    columns_seconds: f64,
-    rejected: u64,
+/// What a run gives.
+struct Outcome {
+    engine: Engine,
+    alerts: Alerts,
+    decoding: Decoding,
 }
 
 pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let (set, failed) = load(args)?;
     let loaded = set.len();
+    let by_row = set.rules_by_row().len();
     let config = EngineConfig {
         sigma: args.only != Some(Only::Detectors),
         detectors: args.only != Some(Only::Sigma),
     };
-    let mut engine = Engine::new(Arc::new(set), config).with_clock(clock);
+    let engine = Engine::new(Arc::new(set), config).with_clock(clock);
     let load_seconds = started.elapsed().as_secs_f64();
 
-    let mut alerts = Alerts::default();
-    let mut reader = BatchReader::new(args.files.clone())?;
-    if args.threads <= 1 {
-        while let Some(batch) = reader.next()? {
-            alerts.take(&mut engine, &batch);
-        }
-    } else {
-        reader = read_ahead(reader, |batch| alerts.take(&mut engine, &batch))?;
-    }
-    alerts.print();
-    let reading = reader.reading;
-    if reading.rejected > 0 {
+    let outcome = evaluate(args, engine)?;
+    outcome.alerts.print();
+    let decoding = outcome.decoding;
+    if decoding.rejected > 0 {
         output::error(&format!(
             "{} lines are not events and were passed over",
-            reading.rejected
+            decoding.rejected
         ));
     }
     if args.stats {
         let seconds = started.elapsed().as_secs_f64();
-        let stats = engine.stats();
+        let stats = outcome.engine.stats();
         let working = (seconds - load_seconds).max(1e-9);
         let line = json!({
             "events": stats.events,
-            "rejected": reading.rejected,
+            "rejected": decoding.rejected,
             "matches": stats.matches,
-            "alerts": alerts.by_id.len(),
+            "alerts": outcome.alerts.by_id.len(),
             "seconds": seconds,
             "seconds_by_stage": {
                 "load": load_seconds,
-                "decode": reading.decode_seconds,
-                "columns": reading.columns_seconds,
+                "decode": decoding.decode_seconds,
+                "columns": decoding.columns_seconds,
                 "sigma": stats.sigma_seconds,
                 "detectors": stats.detector_seconds,
             },
@@ -119,10 +103,116 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
             "peak_rss_bytes": telemetry::peak_rss_bytes(),
             "rules_loaded": loaded,
             "rules_failed": failed,
+            "rules_by_row": by_row,
+            "rules_open": stats.open_rules,
+            "sigma_bytes": stats.sigma_bytes,
         });
         output::error(&line.to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Evaluates the files, on as many threads as were asked for.
+fn evaluate(args: &DetectArgs, engine: Engine) -> Result<Outcome> {
+    let mappings = Mappings::builtin()?;
+    let meta = read_now();
+    let lines = Mutex::new(LineReader::new(args.files.clone()));
+    let turn = Mutex::new(Turn {
+        number: 0,
+        next_seq: 1,
+        outcome: Outcome {
+            engine,
+            alerts: Alerts::default(),
+            decoding: Decoding::default(),
+        },
+        failed: None,
+    });
+    let turned = Condvar::new();
+    let make = |text: &[u8]| decode(text, &meta, &mappings);
+    let work = || work(&lines, &turn, &turned, &make);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..args.threads).map(|_| scope.spawn(work)).collect();
+        work();
+        others.into_iter().try_for_each(|thread| {
+            let panicked = |_| anyhow::anyhow!("a thread panicked");
+            thread.join().map_err(panicked)
+        })
+    })?;
+    let turn = turn.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match turn.failed {
+        Some(error) => Err(error),
+        None => Ok(turn.outcome),
+    }
+}
+
+/// Whose turn it is to evaluate, and what is evaluated by whoever has it.
+struct Turn {
+    /// Number of the lines whose turn it is.
+    number: u64,
+    next_seq: u64,
+    outcome: Outcome,
+    failed: Option<anyhow::Error>,
+}
+
+/// What every thread does until all lines are read.
+fn work(
+    lines: &Mutex<LineReader>,
+    turn: &Mutex<Turn>,
+    turned: &Condvar,
+    make: &(impl Fn(&[u8]) -> (Vec<EventBatch>, Decoding) + Sync),
+) {
+    loop {
+        let taken = lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (number, text) = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return,
+            Err((number, error)) => {
+                let turn = wait(turn, turned, number);
+                pass_on(turn, turned, |turn| turn.failed = Some(error));
+                return;
+            }
+        };
+        // A panic must not leave the others waiting for a turn that never ends.
+        let made = catch_unwind(AssertUnwindSafe(|| make(&text)));
+        let turn = wait(turn, turned, number);
+        if turn.failed.is_some() {
+            pass_on(turn, turned, |_| {});
+            return;
+        }
+        pass_on(turn, turned, |turn| match made {
+            Ok((batches, decoding)) => turn.take(batches, &decoding),
+            Err(_) => turn.failed = Some(anyhow::anyhow!("reading a batch panicked")),
+        });
+    }
+}
+
+fn wait<'t>(turn: &'t Mutex<Turn>, turned: &Condvar, number: u64) -> MutexGuard<'t, Turn> {
+    let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let not_yet = |turn: &mut Turn| turn.number != number;
+    turned
+        .wait_while(turn, not_yet)
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does what the turn is for, and gives it to the next even if that panics.
+fn pass_on(mut turn: MutexGuard<'_, Turn>, turned: &Condvar, act: impl FnOnce(&mut Turn)) {
+    if catch_unwind(AssertUnwindSafe(|| act(&mut turn))).is_err() {
+        turn.failed = Some(anyhow::anyhow!("evaluating a batch panicked"));
+    }
+    turn.number += 1;
+    turned.notify_all();
+}
+
+impl Turn {
+    fn take(&mut self, batches: Vec<EventBatch>, decoding: &Decoding) {
+        let outcome = &mut self.outcome;
+        outcome.decoding.add(decoding);
+        for batch in batches {
+            let batch = batch.with_first_seq(self.next_seq);
+            self.next_seq += batch.rows() as u64;
+            outcome.alerts.take(&mut outcome.engine, &batch);
+        }
+    }
 }
 
 /// Seconds since the first call.
@@ -158,25 +248,6 @@ fn load(args: &DetectArgs) -> Result<(RuleSet, usize)> {
     Ok((set, failed + faults.len()))
 }
 
-/// Runs the reader on a thread of its own; gives it back when all is read.
-fn read_ahead(mut reader: BatchReader, mut take: impl FnMut(EventBatch)) -> Result<BatchReader> {
-    let (send, receive) = sync_channel::<EventBatch>(AHEAD);
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(move || -> Result<BatchReader> {
-            while let Some(batch) = reader.next()? {
-                if send.send(batch).is_err() {
-                    break;
-                }
-            }
-            Ok(reader)
-        });
-        receive.iter().for_each(&mut take);
-        reading
-            .join()
-            .map_err(|_| anyhow::anyhow!("the reading thread panicked"))?
-    })
-}
-
 /// The last state of every alert.
 #[derive(Default)]
 struct Alerts {
@@ -197,101 +268,4 @@ impl Alerts {
             output::line(&serde_json::to_string(alert).unwrap_or_default());
         }
     }
-}
-
-/// Reads lines into batches.
-struct BatchReader {
-    files: std::vec::IntoIter<PathBuf>,
-    current: Option<Box<dyn BufRead + Send>>,
-    mappings: Mappings,
-    meta: RowMeta,
-    next_seq: u64,
-    reading: Reading,
-    line: Vec<u8>,
-}
-
-impl BatchReader {
-    fn new(files: Vec<PathBuf>) -> Result<Self> {
-        Ok(BatchReader {
-            files: files.into_iter(),
-            current: None,
-            mappings: Mappings::builtin()?,
-            meta: RowMeta {
-                received_ns: now_ns(),
-                source: "file".into(),
-            },
-            next_seq: 1,
-            reading: Reading::default(),
-            line: Vec::new(),
-        })
-    }
-
-    fn next(&mut self) -> Result<Option<EventBatch>> {
-        let started = Instant::now();
-        let mut builder = BatchBuilder::new(BatchLimits::default());
-        while builder.rows() < BATCH_ROWS && builder.bytes() < BATCH_BYTES && self.read_line()? {
-            let line = self.line.trim_ascii();
-            if !line.is_empty() && builder.push(line, &self.meta).is_err() {
-                self.reading.rejected += 1;
-            }
-        }
-        self.reading.decode_seconds += started.elapsed().as_secs_f64();
-        if builder.rows() == 0 {
-            return Ok(None);
-        }
-        let started = Instant::now();
-        let batch = watchfire_ingest::normalize(builder.finish(), &self.mappings);
-        let batch = batch.with_first_seq(self.next_seq);
-        self.next_seq += batch.rows() as u64;
-        self.reading.columns_seconds += started.elapsed().as_secs_f64();
-        Ok(Some(batch))
-    }
-
-    /// Reads the next line of any file into `self.line`; false at the end of the last.
-    fn read_line(&mut self) -> Result<bool> {
-        loop {
-            if let Some(current) = &mut self.current {
-                self.line.clear();
-                current.take(MAX_LINE).read_until(b'\n', &mut self.line)?;
-                if self.line.len() as u64 == MAX_LINE && self.line.last() != Some(&b'\n') {
-                    skip_line(current)?;
-                }
-                if !self.line.is_empty() {
-                    return Ok(true);
-                }
-            }
-            let Some(path) = self.files.next() else {
-                return Ok(false);
-            };
-            self.current = Some(if path.as_os_str() == "-" {
-                Box::new(BufReader::new(std::io::stdin()))
-            } else {
-                let file =
-                    File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                Box::new(BufReader::with_capacity(1 << 20, file))
-            });
-        }
-    }
-}
-
-/// Passes over the rest of a line.
-fn skip_line(reader: &mut Box<dyn BufRead + Send>) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        let end = buffer.iter().position(|b| *b == b'\n');
-        let used = end.map_or(buffer.len(), |i| i + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(());
-        }
-    }
-}
-
-/// Now, nanoseconds since the epoch: what counts as received when files are read.
-fn now_ns() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
 }

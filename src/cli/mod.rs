@@ -11,6 +11,7 @@ mod erase;
 mod export;
 mod intel;
 mod key;
+mod lines;
 mod output;
 mod restore;
 mod rules;

@@ -410,6 +410,11 @@ impl BatchBuilder {
         self.bytes
     }
 
+    /// Columns so far. At the limit, further fields go without a column.
+    pub fn columns(&self) -> usize {
+        self.rows.columns.len()
+    }
+
     /// The batch. Sequence numbers are 0, 1, ...; event times are the times of receipt until
     /// [`EventBatch::with_time`] says better.
     pub fn finish(self) -> EventBatch {
