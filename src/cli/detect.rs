@@ -18,7 +18,7 @@ use watchfire_detect::{Engine, EngineConfig, RuleSet};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_ingest::Mappings;
 
-use super::lines::{Decoding, LineReader, decode, read_now};
+use super::lines::{Decoding, LineReader, Lines, decode, read_now};
 use super::output;
 use crate::{rules, telemetry};
 
@@ -128,7 +128,7 @@ fn evaluate(args: &DetectArgs, engine: Engine) -> Result<Outcome> {
         failed: None,
     });
     let turned = Condvar::new();
-    let make = |text: &[u8]| decode(text, &meta, &mappings);
+    let make = |lines: &Lines| decode(lines, &meta, &mappings);
     let work = || work(&lines, &turn, &turned, &make);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..args.threads).map(|_| scope.spawn(work)).collect();
@@ -159,11 +159,11 @@ fn work(
     lines: &Mutex<LineReader>,
     turn: &Mutex<Turn>,
     turned: &Condvar,
-    make: &(impl Fn(&[u8]) -> (Vec<EventBatch>, Decoding) + Sync),
+    make: &(impl Fn(&Lines) -> (Vec<EventBatch>, Decoding) + Sync),
 ) {
     loop {
         let taken = lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (number, text) = match taken {
+        let (number, taken) = match taken {
             Ok(Some(taken)) => taken,
             Ok(None) => return,
             Err((number, error)) => {
@@ -173,7 +173,7 @@ fn work(
             }
         };
         // A panic must not leave the others waiting for a turn that never ends.
-        let made = catch_unwind(AssertUnwindSafe(|| make(&text)));
+        let made = catch_unwind(AssertUnwindSafe(|| make(&taken)));
         let turn = wait(turn, turned, number);
         if turn.failed.is_some() {
             pass_on(turn, turned, |_| {});

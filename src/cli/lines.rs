@@ -28,8 +28,16 @@ pub(super) struct LineReader {
     ended: bool,
 }
 
-/// Lines with their number.
+/// Something with the number of its lines.
 pub(super) type Numbered<T> = (u64, T);
+
+/// Lines that make a batch.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    text: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
 
 /// Seconds and counts of making batches.
 #[derive(Debug, Default)]
@@ -63,24 +71,24 @@ impl LineReader {
     ///
     /// # Errors
     /// When a file cannot be read, with the number that the lines would have had.
-    pub(super) fn take(&mut self) -> Result<Option<Numbered<Vec<u8>>>, Numbered<Error>> {
+    pub(super) fn take(&mut self) -> Result<Option<Numbered<Lines>>, Numbered<Error>> {
         if self.ended {
             return Ok(None);
         }
         let number = self.next;
-        let text = self.read().map_err(|error| {
+        let lines = self.read().map_err(|error| {
             self.ended = true;
             (number, error)
         })?;
-        self.ended = text.is_empty();
+        self.ended = lines.ends.is_empty();
         self.next += 1;
-        Ok((!self.ended).then_some((number, text)))
+        Ok((!self.ended).then_some((number, lines)))
     }
 
-    fn read(&mut self) -> Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut lines = 0;
-        while lines < BATCH_LINES && text.len() < BATCH_BYTES {
+    fn read(&mut self) -> Result<Lines> {
+        let mut lines = Lines::default();
+        let Lines { text, ends } = &mut lines;
+        while ends.len() < BATCH_LINES && text.len() < BATCH_BYTES {
             let Some(current) = &mut self.current else {
                 let Some(path) = self.files.next() else {
                     break;
@@ -89,21 +97,17 @@ impl LineReader {
                 continue;
             };
             let start = text.len();
-            current.take(MAX_LINE).read_until(b'\n', &mut text)?;
+            current.take(MAX_LINE).read_until(b'\n', text)?;
             if text.len() == start {
                 self.current = None;
                 continue;
             }
-            if text.last() != Some(&b'\n') {
-                if (text.len() - start) as u64 == MAX_LINE {
-                    skip_line(current)?;
-                }
-                // The last line of a file is not joined with the first of the next.
-                text.push(b'\n');
+            if (text.len() - start) as u64 == MAX_LINE && text.last() != Some(&b'\n') {
+                skip_line(current)?;
             }
-            lines += 1;
+            ends.push(text.len());
         }
-        Ok(text)
+        Ok(lines)
     }
 }
 
@@ -118,13 +122,18 @@ fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
 /// Makes batches of lines; those that are not events are counted. Lines with many different
 /// fields make several batches, so that each field has a column.
 pub(super) fn decode(
-    text: &[u8],
+    lines: &Lines,
     meta: &RowMeta,
     mappings: &Mappings,
 ) -> (Vec<EventBatch>, Decoding) {
     let mut decoding = Decoding::default();
     let mut batches = Vec::new();
-    let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    let mut start = 0;
+    let mut lines = lines.ends.iter().map(|end| {
+        let line = lines.text.get(start..*end).unwrap_or_default();
+        start = *end;
+        line.trim_ascii()
+    });
     let mut ended = false;
     while !ended {
         let started = Instant::now();

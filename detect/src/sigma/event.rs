@@ -13,7 +13,7 @@ use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
 use super::listed::{NOT_LISTED, asked};
-use super::names::FieldNames;
+use super::names::{FieldNames, stems};
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
 use crate::intel::IntelSet;
@@ -24,7 +24,9 @@ pub(crate) struct BatchFields<'a> {
     columns: &'a [Column],
     cells: Vec<Option<Cells<'a>>>,
     /// Columns by lower-case name, in column order.
-    by_name: HashMap<String, Vec<usize>>,
+    by_name: ahash::HashMap<String, Vec<usize>>,
+    /// Columns by what their lower-case names begin with before a dot, in column order.
+    below: ahash::HashMap<String, Vec<usize>>,
     /// Own columns whose strings a keyword can be in.
     keyword_columns: Vec<usize>,
     overflow: Option<usize>,
@@ -53,7 +55,8 @@ impl<'a> BatchFields<'a> {
     pub(crate) fn new(batch: &'a EventBatch) -> Self {
         let columns = batch.columns();
         let cells: Vec<_> = columns.iter().map(Cells::of).collect();
-        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_name: ahash::HashMap<String, Vec<usize>> = ahash::HashMap::default();
+        let mut below: ahash::HashMap<String, Vec<usize>> = ahash::HashMap::default();
         let mut keyword_columns = Vec::new();
         let mut overflow = None;
         for (i, column) in columns.iter().enumerate() {
@@ -63,10 +66,16 @@ impl<'a> BatchFields<'a> {
                 }
                 continue;
             }
-            by_name
-                .entry(column.name.to_lowercase())
-                .or_default()
-                .push(i);
+            let name = column.name.to_lowercase();
+            for stem in stems(&name).filter(|stem| stem.len() < name.len()) {
+                match below.get_mut(stem) {
+                    Some(columns) => columns.push(i),
+                    None => {
+                        below.insert(stem.to_owned(), vec![i]);
+                    }
+                }
+            }
+            by_name.entry(name).or_default().push(i);
             let has_strings = matches!(
                 cells.get(i),
                 Some(Some(
@@ -83,6 +92,7 @@ impl<'a> BatchFields<'a> {
             columns,
             cells,
             by_name,
+            below,
             keyword_columns,
             overflow,
             lists: Arc::default(),
@@ -109,17 +119,7 @@ impl<'a> BatchFields<'a> {
 
     /// Columns below `lower.`, an object's members.
     pub(crate) fn below(&self, lower: &str) -> Vec<usize> {
-        let mut found: Vec<usize> = self
-            .by_name
-            .iter()
-            .filter(|(name, _)| {
-                name.strip_prefix(lower)
-                    .is_some_and(|rest| rest.starts_with('.'))
-            })
-            .flat_map(|(_, columns)| columns.iter().copied())
-            .collect();
-        found.sort_unstable();
-        found
+        self.below.get(lower).cloned().unwrap_or_default()
     }
 
     /// The cells of a column.
@@ -262,9 +262,10 @@ impl<'a> BatchFields<'a> {
         (!text.is_empty()).then_some(EventValue::Str(Cow::Owned(text)))
     }
 
-    /// The names of all columns but inner ones, in lower case.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
+    /// The [`stems`] of the names of all columns, in lower case.
+    pub(crate) fn stems(&self) -> impl Iterator<Item = &str> {
+        let names = self.by_name.keys().chain(self.below.keys());
+        names.map(String::as_str)
     }
 
     /// Columns whose texts keywords look at.

@@ -2,6 +2,13 @@
 
 use super::taxonomy::{Family, candidates};
 
+/// What a name begins with before each of its dots, and the name itself.
+pub(crate) fn stems(name: &str) -> impl Iterator<Item = &str> {
+    let dots = name.match_indices('.').map(|(at, _)| at);
+    let ends = dots.chain([name.len()]);
+    ends.filter_map(|end| name.get(..end))
+}
+
 /// The names under which a field is looked for.
 #[derive(Debug)]
 pub(crate) struct FieldNames {

@@ -50,10 +50,11 @@ impl Need {
         let widths = self.literals.iter().map(|literal| match literal {
             Literal::Exact(text) if text.len() >= LONG => 0,
             Literal::Part(text) if text.len() >= LONG => 1,
-            Literal::Exact(_) => 2,
+            Literal::Exact(text) if text.len() > LONG / 2 => 2,
             Literal::Part(text) if text.len() >= LONG / 2 => 3,
-            Literal::Number(_) => 4,
-            Literal::Part(_) => 5,
+            // Methods, statuses, numbers of events: every event has one of a few.
+            Literal::Exact(_) | Literal::Number(_) => 5,
+            Literal::Part(_) => 6,
         });
         (widths.max().unwrap_or(0), self.literals.len())
     }

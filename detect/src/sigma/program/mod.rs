@@ -13,7 +13,7 @@ mod literals;
 pub(crate) mod lookup;
 pub(crate) mod test;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rsigma_eval::{CompiledDetection, CompiledRule};
 
@@ -36,7 +36,7 @@ pub(crate) struct Program {
     /// Group of each test.
     pub(crate) group_of: Vec<u32>,
     /// Fields that a column can be of, by its name or a part of it before a dot, lower case.
-    touched: HashMap<String, Vec<u32>>,
+    touched: ahash::HashMap<String, Vec<u32>>,
     /// Rules that a test anchors, by test.
     anchored: Vec<Vec<u32>>,
     pub(crate) row_parts: Vec<RowPart>,
@@ -94,7 +94,7 @@ impl Program {
         let (groups, group_of) = groups(&mut lowering, &anchored);
         let fields = lowering.fields.iter().map(|f| FieldNames::of(family, f));
         let fields: Vec<FieldNames> = fields.collect();
-        let mut touched: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut touched: ahash::HashMap<String, Vec<u32>> = ahash::HashMap::default();
         for (number, field) in (0u32..).zip(&fields) {
             for name in field.stems() {
                 touched.entry(name.to_owned()).or_default().push(number);
@@ -113,16 +113,11 @@ impl Program {
         }
     }
 
-    /// Fields that a batch with columns of these names, in lower case, can have; each once.
-    pub(crate) fn fields_of<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u32> {
-        let mut found = Vec::new();
-        for name in names {
-            let dots = name.match_indices('.').map(|(at, _)| at);
-            for end in dots.chain([name.len()]) {
-                let fields = name.get(..end).and_then(|stem| self.touched.get(stem));
-                found.extend(fields.into_iter().flatten().copied());
-            }
-        }
+    /// Fields that a batch can have, each once; given the [`stems`](super::names::stems) of the
+    /// names of its columns in lower case.
+    pub(crate) fn fields_of<'n>(&self, stems: impl Iterator<Item = &'n str>) -> Vec<u32> {
+        let fields = stems.filter_map(|stem| self.touched.get(stem));
+        let mut found: Vec<u32> = fields.flatten().copied().collect();
         found.sort_unstable();
         found.dedup();
         found

@@ -13,6 +13,7 @@ use rsigma_eval::evaluate_rule;
 
 use super::event::{BatchFields, Lookup, RowEvent};
 use super::memory::{Memory, NOTHING};
+use super::names::stems;
 use super::program::Program;
 use super::program::expr::{Facts, Place};
 use super::program::lookup::Room;
@@ -49,7 +50,7 @@ impl Scanner {
     pub(crate) fn ways(&self, fields: &BatchFields<'_>) -> Vec<Vec<Lookup>> {
         let mut ways = Vec::new();
         ways.resize_with(self.program.fields.len(), Vec::new);
-        for field in self.program.fields_of(fields.names()) {
+        for field in self.program.fields_of(fields.stems()) {
             let names = self.program.fields.get(field as usize);
             if let (Some(names), Some(ways)) = (names, ways.get_mut(field as usize)) {
                 *ways = fields.resolve(names);
@@ -233,7 +234,7 @@ impl<'s> Scan<'s> {
             .flat_map(|members| members.keys().map(|name| name.to_lowercase()))
             .collect();
         let program = self.program;
-        let fields = program.fields_of(names.iter().map(String::as_str));
+        let fields = program.fields_of(names.iter().flat_map(|name| stems(name)));
         for (number, group) in program.groups.iter().enumerate().filter(|(_, g)| g.anchors) {
             match group.place {
                 Place::Field(field) if fields.binary_search(&field).is_ok() => {
