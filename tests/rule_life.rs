@@ -29,6 +29,13 @@ detection:
     selection: { never.sent: x }
     condition: selection
 ---
+title: For logs that nobody sends
+id: elsewhere
+logsource: { product: okta, service: okta }
+detection:
+    selection: { http.request.method: GET }
+    condition: selection
+---
 title: Door knocked often
 id: knocks
 correlation:
@@ -206,6 +213,9 @@ async fn counted(server: &Server, exception: &str) {
     let blind = rules.iter().find(|r| r["id"] == "blind").unwrap();
     assert_eq!(blind["health"]["can_match"], false, "{blind}");
     assert_eq!(blind["health"]["missing_fields"], json!(["never.sent"]));
+    let elsewhere = rules.iter().find(|r| r["id"] == "elsewhere").unwrap();
+    let lacking = &elsewhere["health"]["missing_log_sources"];
+    assert_eq!(lacking, &json!(["okta/*/okta"]), "{elsewhere}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

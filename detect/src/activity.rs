@@ -128,6 +128,9 @@ pub struct Activity {
     exceptions: HashMap<String, Hidden>,
     /// Day on which a field, lower case, last had a value.
     fields: BTreeMap<String, i64>,
+    /// Day of the last event that rules of a log source were asked about, by
+    /// `product/category/service`.
+    log_sources: BTreeMap<String, i64>,
 }
 
 impl Activity {
@@ -151,6 +154,27 @@ impl Activity {
         let recent = self.fields.iter().filter(|(_, day)| **day > oldest);
         let names: Vec<&str> = recent.map(|(name, _)| name.as_str()).collect();
         (!names.is_empty()).then_some(names)
+    }
+
+    /// Log sources of rules, `product/category/service`, that an event of the last `days` days
+    /// was of; none when nothing is known.
+    pub fn log_sources_seen(&self, now_ns: i64, days: i64) -> Option<Vec<&str>> {
+        let oldest = now_ns.div_euclid(DAY_NS) - days;
+        let recent = self.log_sources.iter().filter(|(_, day)| **day > oldest);
+        let names: Vec<&str> = recent.map(|(name, _)| name.as_str()).collect();
+        (!names.is_empty()).then_some(names)
+    }
+
+    /// Notes that events of a batch were of a log source of rules.
+    pub(crate) fn note_log_source(&mut self, name: &str, day: i64) {
+        let room = self.log_sources.len() < MAX_FIELDS;
+        match self.log_sources.get_mut(name) {
+            Some(seen) => *seen = (*seen).max(day),
+            None if room => {
+                self.log_sources.insert(name.to_owned(), day);
+            }
+            None => {}
+        }
     }
 
     /// Counts what happened to a rule at a row of a batch.
@@ -192,11 +216,7 @@ impl Activity {
     }
 
     /// Notes which fields the events of a batch have.
-    pub(crate) fn note_fields(&mut self, batch: &EventBatch) {
-        let newest = batch.received().iter().flatten().max();
-        let Some(day) = newest.map(|ns| ns.div_euclid(DAY_NS)) else {
-            return;
-        };
+    pub(crate) fn note_fields(&mut self, batch: &EventBatch, day: i64) {
         for column in batch.columns() {
             if column.origin == Origin::Meta || column.array.null_count() >= batch.rows() {
                 continue;
@@ -217,6 +237,12 @@ impl Activity {
     pub(crate) fn keep_exceptions(&mut self, is_there: impl Fn(&str) -> bool) {
         self.exceptions.retain(|id, _| is_there(id));
     }
+}
+
+/// The day on which the newest event of a batch was received, from 1970; none without rows.
+pub(crate) fn day_of(batch: &EventBatch) -> Option<i64> {
+    let newest = batch.received().iter().flatten().max();
+    newest.map(|ns| ns.div_euclid(DAY_NS))
 }
 
 /// When a row came and what time it tells.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use watchfire_event::{EventBatch, Query};
 
-use crate::activity::{Activity, Moment};
+use crate::activity::{Activity, Moment, day_of};
 use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
@@ -142,9 +142,16 @@ impl Engine {
         note: &mut dyn FnMut(&str, usize),
     ) -> Vec<AlertChange> {
         let fields = BatchFields::new(batch).with_lists(self.rules.lists());
-        self.activity.note_fields(batch);
+        let day = day_of(batch);
+        if let Some(day) = day {
+            self.activity.note_fields(batch, day);
+        }
         let start = (self.clock)();
         let mut findings = self.sigma_findings(&fields, note);
+        if let Some(day) = day {
+            let note = &mut |name: &str| self.activity.note_log_source(name, day);
+            self.sigma.log_sources(day, note);
+        }
         let middle = (self.clock)();
         self.detector_findings(&fields, &mut findings, note);
         let end = (self.clock)();

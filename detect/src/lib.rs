@@ -42,6 +42,7 @@ pub use backtest::{
     Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
 };
 pub use engine::{Engine, EngineConfig, EngineStats};
+pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
 pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 pub use state::StateError;

@@ -1,4 +1,4 @@
-//! Which fields a rule cannot do without: what no event has, no event can match.
+//! What a rule cannot do without: fields that no event has, log sources that no event is of.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -15,6 +15,8 @@ pub(crate) enum Need {
         name: String,
         found_as: Arc<[String]>,
     },
+    /// An event of this log source, `product/category/service`.
+    Source(String),
     /// All of these.
     All(Vec<Need>),
     /// One of these; without any, nothing is needed.
@@ -37,36 +39,71 @@ impl Need {
         Need::All(vec![one_of(&config.entity), one_of(&config.pair)])
     }
 
-    /// The fields without which the rule cannot match; none when it can.
-    pub(crate) fn missing(&self, seen: &Seen) -> BTreeSet<String> {
+    /// What the rule lacks to match; nothing when it can.
+    pub(crate) fn missing(&self, seen: &Seen) -> Lack {
+        let mut lack = Lack::default();
         match self {
             Need::Field { name, found_as } => {
-                let there = seen.has_any(name, found_as);
-                (!there).then(|| name.clone()).into_iter().collect()
+                if !seen.has_any(name, found_as) {
+                    lack.fields.insert(name.clone());
+                }
             }
-            Need::All(parts) => parts.iter().flat_map(|part| part.missing(seen)).collect(),
+            Need::Source(name) => {
+                let unseen = |seen: &BTreeSet<String>| !seen.contains(name);
+                if seen.sources.as_ref().is_some_and(unseen) {
+                    lack.log_sources.insert(name.clone());
+                }
+            }
+            Need::All(parts) => {
+                parts.iter().for_each(|part| lack.add(part.missing(seen)));
+            }
             Need::Any(parts) => {
-                let lacking: Vec<_> = parts.iter().map(|part| part.missing(seen)).collect();
-                match lacking.is_empty() || lacking.iter().any(BTreeSet::is_empty) {
-                    true => BTreeSet::new(),
-                    false => lacking.into_iter().flatten().collect(),
+                let lacking: Vec<Lack> = parts.iter().map(|part| part.missing(seen)).collect();
+                if !lacking.iter().any(Lack::is_nothing) {
+                    lacking.into_iter().for_each(|part| lack.add(part));
                 }
             }
         }
+        lack
     }
 }
 
-/// The fields that events have, lower case.
+/// What a rule lacks to match.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lack {
+    /// Fields that no event has.
+    pub fields: BTreeSet<String>,
+    /// Log sources that no event is of, `product/category/service`.
+    pub log_sources: BTreeSet<String>,
+}
+
+impl Lack {
+    /// Does it lack nothing?
+    pub fn is_nothing(&self) -> bool {
+        self.fields.is_empty() && self.log_sources.is_empty()
+    }
+
+    fn add(&mut self, other: Lack) {
+        self.fields.extend(other.fields);
+        self.log_sources.extend(other.log_sources);
+    }
+}
+
+/// What events have: fields, lower case, and log sources.
 pub(crate) struct Seen {
     names: BTreeSet<String>,
+    /// Log sources that events were of; none where that is not known.
+    sources: Option<BTreeSet<String>>,
     /// Answers given: thousands of rules ask for a few hundred fields.
     known: RefCell<HashMap<String, bool>>,
 }
 
 impl Seen {
-    pub(crate) fn new(names: &[&str]) -> Self {
+    pub(crate) fn new(names: &[&str], sources: Option<&[&str]>) -> Self {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Seen {
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            names: set(names),
+            sources: sources.map(set),
             known: RefCell::default(),
         }
     }
@@ -113,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_is_missing() {
-        let seen = Seen::new(&["a", "b.c", "path"]);
+        let seen = Seen::new(&["a", "b.c", "path"], Some(&["aws/*/cloudtrail"]));
+        let of = |name: &str| Need::Source(name.to_owned());
         let either = |x, y| Need::Any(vec![field(x), field(y)]);
         let both = |x, y| Need::All(vec![field(x), field(y)]);
         for (need, expected) in [
@@ -128,10 +166,22 @@ mod tests {
             (either("y", "x"), vec!["x", "y"]),
             (both("a", "x"), vec!["x"]),
             (Need::Any(Vec::new()), vec![]),
+            (of("aws/*/cloudtrail"), vec![]),
+            (of("okta/*/okta"), vec!["okta/*/okta"]),
+            (
+                Need::All(vec![of("okta/*/okta"), field("x")]),
+                vec!["x", "okta/*/okta"],
+            ),
             (Need::NOTHING, vec![]),
         ] {
-            let missing: Vec<_> = need.missing(&seen).into_iter().collect();
+            let Lack {
+                fields,
+                log_sources,
+            } = need.missing(&seen);
+            let missing: Vec<_> = fields.into_iter().chain(log_sources).collect();
             assert_eq!(missing, expected, "{need:?}");
         }
+        let unknown = Seen::new(&[], None);
+        assert!(of("okta/*/okta").missing(&unknown).is_nothing());
     }
 }

@@ -8,7 +8,7 @@ use watchfire_event::Severity;
 
 use crate::detectors::config::DetectorConfig;
 use crate::intel::IntelSet;
-use crate::needs::{Need, Seen};
+use crate::needs::{Lack, Need, Seen};
 use crate::sigma::SigmaRules;
 use crate::sigma::load::Loaded;
 
@@ -164,18 +164,19 @@ impl RuleSet {
         self.infos.iter().find(|info| info.id == id)
     }
 
-    /// Rules that no event can match as long as events have only the fields `seen` (lower case),
-    /// each with the fields it lacks.
-    pub fn blind(&self, seen: &[&str]) -> BTreeMap<String, Vec<String>> {
+    /// Rules that no event can match as long as events have only the fields `fields` (lower
+    /// case) and are only of the log sources `sources` (`product/category/service`), each with
+    /// what it lacks. Without log sources, nothing is said about them.
+    pub fn blind(&self, fields: &[&str], sources: Option<&[&str]>) -> BTreeMap<String, Lack> {
         let needs = self.needs.get_or_init(|| {
             let detectors = self.detectors.iter();
             let detectors = detectors.map(|d| (d.id.clone(), Need::of_detector(d)));
             self.sigma.needs().into_iter().chain(detectors).collect()
         });
-        let seen = Seen::new(seen);
+        let seen = Seen::new(fields, sources);
         let lacking = |(id, need): (&String, &Need)| {
-            let missing = need.missing(&seen);
-            (!missing.is_empty()).then(|| (id.clone(), missing.into_iter().collect()))
+            let lack = need.missing(&seen);
+            (!lack.is_nothing()).then(|| (id.clone(), lack))
         };
         needs.iter().filter_map(lacking).collect()
     }

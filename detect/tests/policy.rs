@@ -315,8 +315,10 @@ correlation: { type: temporal_ordered, rules: [either, both], timespan: 1m, gene
 ";
     let (set, faults) = RuleSet::load(&files(&[rules, DETECTOR]));
     assert!(faults.is_empty(), "{faults:?}");
-    let blind = set.blind(&["url.path", "user.id"]);
-    let lacks = |id: &str| blind.get(id).map(|fields| fields.join(" "));
+    let web = "*/webserver/*";
+    let blind = set.blind(&["url.path", "user.id"], Some(&[web]));
+    let fields = |id: &str| blind.get(id).map(|lack| lack.fields.iter());
+    let lacks = |id: &str| Some(fields(id)?.cloned().collect::<Vec<_>>().join(" "));
     assert_eq!(lacks("both").as_deref(), Some("x.never"));
     assert_eq!(lacks("twice").as_deref(), Some("x.never"));
     assert_eq!(lacks("ordered").as_deref(), Some("x.never"));
@@ -324,7 +326,15 @@ correlation: { type: temporal_ordered, rules: [either, both], timespan: 1m, gene
     for able in ["either", "absent", "words"] {
         assert_eq!(lacks(able), None, "{able}");
     }
-    // What was learned of fields comes from the events.
+    // Without events of the log source, nothing but the detector can do anything.
+    let blind = set.blind(&["url.path", "user.id", "source.ip"], Some(&[]));
+    assert_eq!(blind.len(), 6, "{blind:?}");
+    assert!(blind["words"].log_sources.contains(web));
+    assert!(blind["twice"].log_sources.contains(web));
+}
+
+#[test]
+fn what_events_have_is_learned_from_them() {
     let mut engine = engine(&[RULES]);
     engine.process(&batch(&[failure(0, "a")]));
     let day = 86_400 * 1_000_000_000;
@@ -334,4 +344,10 @@ correlation: { type: temporal_ordered, rules: [either, both], timespan: 1m, gene
         ["@timestamp", "event.outcome", "source.ip", "user.id"]
     );
     assert_eq!(engine.activity().fields_seen(RECEIVED + 8 * day, 7), None);
+    let sources = engine.activity().log_sources_seen(RECEIVED, 7);
+    assert_eq!(sources, Some(vec!["*/authentication/*"]));
+    assert_eq!(
+        engine.activity().log_sources_seen(RECEIVED + 8 * day, 7),
+        None
+    );
 }

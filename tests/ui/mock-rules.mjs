@@ -76,6 +76,7 @@ function health(matched) {
     false_positive_share: matched > 0 ? 0 : null,
     can_match: matched > 0,
     missing_fields: matched > 0 ? [] : ['source.service.name'],
+    missing_log_sources: [],
   };
 }
 

@@ -1,6 +1,6 @@
 //! The classes of log sources that events came from, and the scanner of each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::SigmaRules;
 use super::event::BatchFields;
@@ -21,6 +21,10 @@ pub(crate) struct Classes {
     by_class: HashMap<LogClass, usize>,
     /// Class by hash of the deciding fields.
     by_combination: HashMap<u64, usize>,
+    /// Classes of the last batch.
+    last: BTreeSet<usize>,
+    /// Day for which the log sources of a class were told.
+    told: HashMap<usize, i64>,
 }
 
 impl Classes {
@@ -37,7 +41,24 @@ impl Classes {
                 rows.push(number);
             }
         }
+        let classes = rows.iter().enumerate();
+        let classes = classes.filter(|(_, rows)| !rows.is_empty());
+        self.last = classes.map(|(class, _)| class).collect();
         rows
+    }
+
+    /// Tells the log sources of rules that the last batch had events of, each once a day.
+    pub(crate) fn log_sources(
+        &mut self,
+        rules: &SigmaRules,
+        day: i64,
+        tell: &mut dyn FnMut(&str),
+    ) {
+        for (class, index) in &self.by_class {
+            if self.last.contains(index) && self.told.insert(*index, day) != Some(day) {
+                rules.log_sources(class).iter().for_each(|name| tell(name));
+            }
+        }
     }
 
     /// What all scanners remember, bytes, about.

@@ -228,7 +228,8 @@ fn status(status: Option<rsigma_parser::Status>) -> Option<String> {
     status.map(|s| format!("{s:?}").to_lowercase())
 }
 
-fn source(logsource: Option<&LogSource>) -> String {
+/// A log source as `product/category/service`, `*` for what is not named.
+pub(crate) fn source(logsource: Option<&LogSource>) -> String {
     let part = |p: Option<&String>| p.map_or("*", String::as_str).to_owned();
     let parts = [
         part(logsource.and_then(|l| l.product.as_ref())),

@@ -1,10 +1,10 @@
-//! Which fields Sigma rules cannot do without.
+//! Which log sources and fields Sigma rules cannot do without.
 //!
 //! Each rule is asked what it makes of an event without fields. What it then still finds needs
 //! nothing; what it misses needs its field.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rsigma_eval::explain::{ConditionTrace, DetectionTrace, ItemTrace, explain_rule};
@@ -13,6 +13,8 @@ use rsigma_parser::CorrelationType;
 use serde_json::Value;
 
 use super::SigmaRules;
+use super::load::source;
+use super::logsource::{LogClass, admits};
 use super::taxonomy::{Family, candidates};
 use crate::needs::Need;
 
@@ -53,7 +55,8 @@ impl SigmaRules {
         let mut found: HashMap<String, Need> = HashMap::new();
         for rule in &self.compiled {
             let id = rule.id.clone().unwrap_or_default();
-            found.insert(id, of_rule(rule, &mut names));
+            let source = Need::Source(source(Some(&rule.logsource)));
+            found.insert(id, Need::All(vec![source, of_rule(rule, &mut names)]));
         }
         // Correlations of correlations come round by round.
         let all = self.components.iter();
@@ -76,6 +79,13 @@ impl SigmaRules {
             }
         }
         found.into_iter().collect()
+    }
+
+    /// The log sources of rules that may see events of a class.
+    pub(super) fn log_sources(&self, class: &LogClass) -> BTreeSet<String> {
+        let rules = self.compiled.iter().map(|rule| &rule.logsource);
+        let admitted = rules.filter(|logsource| admits(logsource, class));
+        admitted.map(|logsource| source(Some(logsource))).collect()
     }
 
     /// What a correlation needs; `None` while that of a part is not known.

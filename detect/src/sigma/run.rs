@@ -136,6 +136,11 @@ impl SigmaRun {
         findings
     }
 
+    /// Tells the log sources of rules that the last batch had events of, each once a day.
+    pub(crate) fn log_sources(&mut self, day: i64, tell: &mut dyn FnMut(&str)) {
+        self.classes.log_sources(&self.rules, day, tell);
+    }
+
     /// Takes the matches of a row: first what they say themselves, then what they count for.
     fn take(
         &mut self,

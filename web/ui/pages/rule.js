@@ -48,8 +48,10 @@ function Facts({ health }) {
 /** Why the rule cannot match, in words. */
 export function Blind({ health }) {
   if (health.can_match !== false) return null;
-  return html`<span class="warn">cannot match: no event of the last 7 days has${' '}
-    <span class="mono">${health.missing_fields.join(', ')}</span></span>`;
+  const sources = health.missing_log_sources;
+  const [verb, lacking] = sources.length > 0 ? ['is of', sources] : ['has', health.missing_fields];
+  return html`<span class="warn">cannot match: no event of the last 7 days ${verb}${' '}
+    <span class="mono">${lacking.join(', ')}</span></span>`;
 }
 
 function About({ rule }) {

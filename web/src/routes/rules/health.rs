@@ -7,7 +7,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use watchfire_detect::{Activity, RuleCounts, RuleKind, total};
+use watchfire_detect::{Activity, Lack, RuleCounts, RuleKind, total};
 use watchfire_event::time::to_rfc3339;
 use watchfire_store::meta::{RuleSetting, Verdicts};
 
@@ -50,10 +50,14 @@ pub struct Health {
     verdicts: Verdicts,
     /// Share of alerts closed as false positives among all closed ones; null without any.
     false_positive_share: Option<f64>,
-    /// Can an event match at all, as far as fields tell? Null where nothing is known.
+    /// Can an event match at all, as far as log sources and fields tell? Null where nothing is
+    /// known.
     can_match: Option<bool>,
     /// Fields the rule cannot do without and that no event of the last 7 days had.
     missing_fields: Vec<String>,
+    /// Log sources, `product/category/service`, that the rule is for and that no event of the
+    /// last 7 days was of.
+    missing_log_sources: Vec<String>,
     /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
@@ -81,8 +85,8 @@ pub struct Book {
     /// The present, nanoseconds since the epoch.
     pub now_ns: i64,
     verdicts: HashMap<String, Verdicts>,
-    /// Rules that cannot match and the fields they lack; none where nothing is known.
-    blind: Option<BTreeMap<String, Vec<String>>>,
+    /// Rules that cannot match and what they lack; none where nothing is known.
+    blind: Option<BTreeMap<String, Lack>>,
 }
 
 impl Book {
@@ -94,7 +98,8 @@ impl Book {
         // The first time after a reload takes a while with thousands of rules.
         let finding = tokio::task::spawn_blocking(move || {
             let seen = did.fields_seen(now_ns, FIELD_DAYS)?;
-            Some(set.blind(&seen))
+            let sources = did.log_sources_seen(now_ns, FIELD_DAYS);
+            Some(set.blind(&seen, sources.as_deref()))
         });
         let settings = state.meta().rule_settings().await?.into_iter();
         let verdicts = state.meta().verdicts().await?;
@@ -133,6 +138,7 @@ impl Book {
         let share = verdicts.false_positive as f64 / closed.max(1) as f64;
         let is_asked = kind.is_some_and(|kind| kind != RuleKind::Filter);
         let blind = self.blind.as_ref().filter(|_| is_asked);
+        let lack = blind.and_then(|b| b.get(id)).cloned().unwrap_or_default();
         Health {
             matched_24h: total(&hours).matched,
             matched_7d: sum.matched,
@@ -146,7 +152,8 @@ impl Book {
             verdicts,
             false_positive_share: (closed > 0).then_some((share * 1e3).round() / 1e3),
             can_match: blind.map(|blind| !blind.contains_key(id)),
-            missing_fields: blind.and_then(|b| b.get(id)).cloned().unwrap_or_default(),
+            missing_fields: lack.fields.into_iter().collect(),
+            missing_log_sources: lack.log_sources.into_iter().collect(),
             history: long.then(|| History {
                 by_hour: hours,
                 by_day: days(MORE_DAYS),
