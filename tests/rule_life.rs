@@ -242,6 +242,8 @@ async fn an_exception_ends_by_itself_and_an_alert_says_what_matched() {
     assert_eq!(matched["field"], "url.path", "{matched}");
     assert_eq!(matched["value"], "/backdoor/1");
     assert_eq!(matched["selection"], "selection");
+    let baseline = &found["alerts"][0]["evidence"]["baseline"];
+    assert_eq!(baseline["condition"], "selection");
 
     let seq = found["alerts"][0]["evidence"]["events"][0].clone();
     let explain = "/api/v1/rules/knock/explain";

@@ -18,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) severity: Severity,
     pub(crate) tags: Vec<String>,
     pub(crate) rule: Option<RuleRef>,
+    /// The condition of a Sigma rule.
+    pub(crate) condition: Option<String>,
 }
 
 impl Source {

@@ -317,6 +317,13 @@ fn a_correlation_speaks_of_its_group_and_its_events() {
     assert_eq!(alert.count, 3);
     assert_eq!(alert.t0, 1_760_000_000.0);
     assert_eq!(alert.summary, "3 events of \"Failed\" by user a in 10 min");
+    let matched = &alert.evidence.baseline["matched"][0];
+    assert_eq!(
+        matched["field"], "event.outcome",
+        "{}",
+        alert.evidence.baseline
+    );
+    assert_eq!(matched["value"], "failure");
     assert_eq!(
         alert.evidence.query,
         "user.id:\"a\" AND event.outcome:\"failure\" \

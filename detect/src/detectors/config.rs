@@ -220,6 +220,7 @@ impl DetectorConfig {
             severity,
             tags: raw.tags.iter().map(|t| t.to_lowercase()).collect(),
             rule: None,
+            condition: None,
         };
         Ok(DetectorConfig {
             id: raw.id,

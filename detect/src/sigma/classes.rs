@@ -48,12 +48,7 @@ impl Classes {
     }
 
     /// Tells the log sources of rules that the last batch had events of, each once a day.
-    pub(crate) fn log_sources(
-        &mut self,
-        rules: &SigmaRules,
-        day: i64,
-        tell: &mut dyn FnMut(&str),
-    ) {
+    pub(crate) fn log_sources(&mut self, rules: &SigmaRules, day: i64, tell: &mut dyn FnMut(&str)) {
         for (class, index) in &self.by_class {
             if self.last.contains(index) && self.told.insert(*index, day) != Some(day) {
                 rules.log_sources(class).iter().for_each(|name| tell(name));

@@ -112,7 +112,19 @@ impl SigmaRules {
             rules.compiled.push(loaded.compiled);
         }
         rules.filter(&loaded.filters, &mut faults);
+        rules.note_conditions();
         (rules, loaded.infos, faults)
+    }
+
+    /// Lets alerts say the condition of their rule, filters included.
+    fn note_conditions(&mut self) {
+        for rule in &self.compiled {
+            let id = rule.id.as_deref().unwrap_or_default();
+            let conditions: Vec<String> = rule.conditions.iter().map(|c| c.to_string()).collect();
+            if let Some(source) = self.sources.get_mut(id) {
+                Arc::make_mut(source).condition = Some(conditions.join(" or "));
+            }
+        }
     }
 
     fn note(
@@ -137,6 +149,7 @@ impl SigmaRules {
             severity,
             tags: tags(rule_tags),
             rule: Some(rule),
+            condition: None,
         };
         self.sources.insert(id.to_owned(), Arc::new(source));
     }

@@ -188,6 +188,7 @@ impl SigmaRun {
             let Some(correlator) = self.correlators.get_mut(*component) else {
                 continue;
             };
+            let already = findings.len();
             let mut clauses = || {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 let clauses = detail.as_ref().map(|d| d.clauses(row.fields).clone());
@@ -208,6 +209,13 @@ impl SigmaRun {
                 if let Some(source) = self.rules.sources.get(id) {
                     let found = correlation_finding(source, &matched_row, &fired, row.row);
                     findings.extend(found);
+                }
+            }
+            for finding in findings.iter_mut().skip(already) {
+                let detail = detail.get_or_insert_with(|| details.of(place, row.row));
+                if let Some(detail) = detail {
+                    let matched = &detail.explanation(row.fields).matched;
+                    finding.baseline["matched"] = matched.clone();
                 }
             }
         }
@@ -272,7 +280,7 @@ fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding
         since_ns: time_ns,
         score: score_of(source.severity),
         summary: rule_summary(&source.title, &entity, &explained.words),
-        baseline: json!({ "matched": explained.matched }),
+        baseline: json!({ "matched": explained.matched, "condition": source.condition }),
         source: Arc::clone(source),
         entity,
         entities: entities.clone(),

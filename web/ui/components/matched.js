@@ -23,8 +23,11 @@ export function Matched({ alert }) {
     </td>
     <td class="mono dim">${condition(one)}</td>
   </tr>`;
+  const { correlation, condition: whole } = alert.evidence.baseline;
   return html`<section class="box wide">
     <h2>Why the rule matched</h2>
+    ${correlation && html`<p class="dim">The event that completed it; others are below.</p>`}
+    ${whole && html`<p class="dim">Condition: <span class="mono">${whole}</span></p>`}
     <table class="matched">
       <caption class="sr">Fields that met the rule's conditions</caption>
       <thead><tr>
