@@ -12,7 +12,7 @@ use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
-use super::listed::{NOT_LISTED, asked};
+use super::listed::{asked, on_list};
 use super::names::{FieldNames, stems};
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
@@ -422,19 +422,6 @@ impl<'a> RowEvent<'a> {
         }
     }
 
-    /// The first text of the field that is on a list, or one that no field has.
-    fn on_list(&self, list: &str, field: &str) -> EventValue<'_> {
-        let is_on = |value: &EventValue<'_>| match value {
-            EventValue::Str(text) => self.fields.lists.find(list, text).is_some(),
-            _ => false,
-        };
-        let found = match self.get_field(field) {
-            Some(EventValue::Array(values)) => values.into_iter().find(is_on),
-            value => value.filter(is_on),
-        };
-        found.unwrap_or(EventValue::Str(Cow::Borrowed(NOT_LISTED)))
-    }
-
     /// The same event with one value a field, as correlations group by.
     pub(crate) fn single(self) -> Self {
         RowEvent {
@@ -447,7 +434,7 @@ impl<'a> RowEvent<'a> {
 impl Event for RowEvent<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
         if let Some((list, field)) = asked(path) {
-            return Some(self.on_list(list, field));
+            return Some(on_list(self.fields.lists(), list, self.get_field(field)));
         }
         let lookups = self.fields.lookups(self.family, path);
         let found = lookups

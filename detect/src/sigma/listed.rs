@@ -9,14 +9,19 @@
 use std::borrow::Cow;
 
 use rsigma_eval::matcher::ExpandPart;
-use rsigma_eval::{CompiledDetection, CompiledDetectionItem, CompiledMatcher, CompiledRule};
+use rsigma_eval::{
+    CompiledDetection, CompiledDetectionItem, CompiledMatcher, CompiledRule, Event, EventValue,
+};
+use serde_json::Value;
+
+use crate::intel::IntelSet;
 
 /// Stands in placeholders that name a list and a field. No field is called that.
 const MARK: char = '\u{1}';
 /// The list that is all lists.
 pub(crate) const ANY: &str = "*";
 /// What no value is equal to.
-pub(crate) const NOT_LISTED: &str = "\u{1}";
+const NOT_LISTED: &str = "\u{1}";
 
 /// Makes the rule ask for lists; gives the names of those that it asks for.
 pub(crate) fn bind(rule: &mut CompiledRule) -> Vec<String> {
@@ -89,6 +94,59 @@ pub(crate) fn list_of(matcher: &CompiledMatcher) -> Option<&str> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Does the matcher ask threat lists, and nothing else of the event?
+pub(crate) fn asks_only_lists(matcher: &CompiledMatcher) -> bool {
+    match matcher {
+        CompiledMatcher::Not(inner) => asks_only_lists(inner),
+        CompiledMatcher::AnyOf(parts) | CompiledMatcher::AllOf(parts) => {
+            parts.iter().all(asks_only_lists)
+        }
+        leaf => list_of(leaf).is_some(),
+    }
+}
+
+/// The first text of a field's value that is on a list, or one that no field has.
+pub(crate) fn on_list<'v>(
+    lists: &IntelSet,
+    list: &str,
+    value: Option<EventValue<'v>>,
+) -> EventValue<'v> {
+    let is_on = |value: &EventValue<'_>| match value {
+        EventValue::Str(text) => lists.find(list, text).is_some(),
+        _ => false,
+    };
+    let found = match value {
+        Some(EventValue::Array(values)) => values.into_iter().find(is_on),
+        value => value.filter(is_on),
+    };
+    found.unwrap_or(EventValue::Str(Cow::Borrowed(NOT_LISTED)))
+}
+
+/// An event that has nothing but the value of the field that a matcher is for.
+pub(crate) struct OnLists<'a> {
+    pub(crate) value: &'a EventValue<'a>,
+    pub(crate) lists: &'a IntelSet,
+}
+
+impl Event for OnLists<'_> {
+    fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
+        let (list, _) = asked(path)?;
+        Some(on_list(self.lists, list, Some(self.value.clone())))
+    }
+
+    fn any_string_value(&self, _: &dyn Fn(&str) -> bool) -> bool {
+        false
+    }
+
+    fn all_string_values(&self) -> Vec<Cow<'_, str>> {
+        Vec::new()
+    }
+
+    fn to_json(&self) -> Value {
+        Value::Null
     }
 }
 

@@ -7,6 +7,7 @@ use rsigma_parser::{ArrayQuantifier, ConditionExpr, Quantifier};
 
 use super::literals::need;
 use super::test::{Test, needs_event};
+use crate::sigma::listed::asks_only_lists;
 
 /// A rule's condition. Parts that cost least come first.
 #[derive(Debug, Clone)]
@@ -195,13 +196,15 @@ impl Lowering {
                 None => self.test(Place::Keywords, Test::Matches(item.matcher.clone())),
             };
         };
-        if item.exists.is_none() && needs_event(&item.matcher) {
+        let lists = item.exists.is_none() && asks_only_lists(&item.matcher);
+        if item.exists.is_none() && !lists && needs_event(&item.matcher) {
             let alone = CompiledDetection::AllOf(vec![item.clone()]);
             return self.row_part(alone, Some(field), rule);
         }
         let test = match (item.exists, &item.matcher) {
             (Some(wanted), _) => Test::Exists(wanted),
             (None, CompiledMatcher::Null) => Test::Null,
+            (None, matcher) if lists => Test::Listed(matcher.clone()),
             (None, matcher) => Test::Matches(matcher.clone()),
         };
         let place = self.field(field);
@@ -292,6 +295,7 @@ fn width(test: &Test, place: Place) -> (u8, usize) {
     let (width, count) = match test {
         Test::Matches(CompiledMatcher::Not(_)) => (NEGATED, 1),
         Test::Matches(matcher) => need(matcher).map_or((UNKNOWN, 1), |need| need.width()),
+        Test::Listed(_) => (UNKNOWN, 1),
         Test::Null | Test::Exists(_) | Test::Present => (PRESENCE, 1),
     };
     (width + u8::from(place == Place::Keywords), count)

@@ -8,6 +8,7 @@ use rsigma_eval::EventValue;
 
 use super::literals::{Literal, fold, need};
 use super::test::Test;
+use crate::intel::IntelSet;
 
 /// Parts up to this many bytes together are searched by a table, which is faster and larger.
 const MAX_TABLE_BYTES: usize = 48 << 10;
@@ -137,7 +138,7 @@ impl TestSet {
     }
 
     /// Finds the tests that hold for a text.
-    pub(crate) fn of_text(&self, text: &str, room: &mut Room) {
+    pub(crate) fn of_text(&self, text: &str, lists: &IntelSet, room: &mut Room) {
         room.asked.clear();
         self.look(text, &mut room.asked);
         if room.asked.is_empty() && self.always.is_empty() {
@@ -145,7 +146,7 @@ impl TestSet {
             return;
         }
         let value = EventValue::Str(Cow::Borrowed(text));
-        self.ask(room, |test| test.holds(&value));
+        self.ask(room, |test| test.holds(&value, lists));
     }
 
     /// Finds the tests that hold for a text as keywords.
@@ -156,10 +157,10 @@ impl TestSet {
     }
 
     /// Finds the tests that hold for a value of any kind.
-    pub(crate) fn of_value(&self, value: &EventValue<'_>, room: &mut Room) {
+    pub(crate) fn of_value(&self, value: &EventValue<'_>, lists: &IntelSet, room: &mut Room) {
         room.asked.clear();
         self.look_into(value, &mut room.asked);
-        self.ask(room, |test| test.holds(value));
+        self.ask(room, |test| test.holds(value, lists));
     }
 
     /// Finds the tests that hold for a list of texts, which is only made when one of them has
@@ -168,6 +169,7 @@ impl TestSet {
         &self,
         texts: &[Cow<'_, str>],
         value: impl FnOnce() -> Option<EventValue<'v>>,
+        lists: &IntelSet,
         room: &mut Room,
     ) {
         room.asked.clear();
@@ -179,7 +181,7 @@ impl TestSet {
             return;
         }
         if let Some(value) = value() {
-            self.ask(room, |test| test.holds(&value));
+            self.ask(room, |test| test.holds(&value, lists));
         }
     }
 

@@ -19,6 +19,8 @@ use rsigma_eval::{CompiledDetection, CompiledRule};
 
 use self::expr::{Expr, Lowering, Place, RowPart};
 use self::lookup::TestSet;
+use self::test::Test;
+use super::listed::asks_only_lists;
 use super::names::FieldNames;
 use super::taxonomy::Family;
 
@@ -58,6 +60,8 @@ pub(crate) struct Group {
     pub(crate) place: Place,
     /// Do they anchor rules? Then every row is asked, otherwise only rows that a rule asks about.
     pub(crate) anchors: bool,
+    /// Do they ask threat lists? These change, so that no answer is remembered.
+    pub(crate) lists: bool,
     pub(crate) tests: TestSet,
 }
 
@@ -135,14 +139,16 @@ impl Program {
 
 /// Puts tests that are asked together into groups.
 fn groups(lowering: &mut Lowering, anchored: &[Vec<u32>]) -> (Vec<Group>, Vec<u32>) {
-    let mut sets: BTreeMap<(Place, bool), Vec<u32>> = BTreeMap::new();
+    let mut sets: BTreeMap<(Place, bool, bool), Vec<u32>> = BTreeMap::new();
     for (test, known) in (0u32..).zip(&lowering.tests) {
         let anchors = anchored.get(test as usize).is_some_and(|r| !r.is_empty());
-        sets.entry((known.place, anchors)).or_default().push(test);
+        let lists = matches!(known.test, Test::Listed(_));
+        let set = sets.entry((known.place, anchors, lists)).or_default();
+        set.push(test);
     }
     let mut group_of = vec![0; lowering.tests.len()];
     let mut groups = Vec::new();
-    for ((place, anchors), tests) in sets {
+    for ((place, anchors, lists), tests) in sets {
         let group = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let known = tests.iter().filter_map(|test| {
             *group_of.get_mut(*test as usize)? = group;
@@ -152,6 +158,7 @@ fn groups(lowering: &mut Lowering, anchored: &[Vec<u32>]) -> (Vec<Group>, Vec<u3
         groups.push(Group {
             place,
             anchors,
+            lists,
             tests,
         });
     }
@@ -190,7 +197,7 @@ pub(crate) fn by_row(rule: &CompiledRule) -> Option<&'static str> {
         match detection {
             CompiledDetection::AllOf(items) => items
                 .iter()
-                .any(|item| test::needs_event(&item.matcher))
+                .any(|item| test::needs_event(&item.matcher) && !asks_only_lists(&item.matcher))
                 .then_some("compares fields with each other"),
             CompiledDetection::AnyOf(parts) | CompiledDetection::And(parts) => {
                 parts.iter().find_map(reason)

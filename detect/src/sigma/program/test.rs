@@ -5,11 +5,16 @@ use std::borrow::Cow;
 use rsigma_eval::{CompiledMatcher, Event, EventValue};
 use serde_json::Value;
 
+use crate::intel::IntelSet;
+use crate::sigma::listed::OnLists;
+
 /// A question about the value of a field, or about each text of an event.
 #[derive(Debug, Clone)]
 pub(crate) enum Test {
     /// The matcher takes the value.
     Matches(CompiledMatcher),
+    /// The matcher, which asks threat lists and nothing else of the event, takes the value.
+    Listed(CompiledMatcher),
     /// The value is null, or there is none.
     Null,
     /// There is a value that is not null, or there is not.
@@ -20,9 +25,10 @@ pub(crate) enum Test {
 
 impl Test {
     /// The answer for a field that has `value`.
-    pub(crate) fn holds(&self, value: &EventValue<'_>) -> bool {
+    pub(crate) fn holds(&self, value: &EventValue<'_>, lists: &IntelSet) -> bool {
         match self {
             Test::Matches(matcher) => matcher.matches(value, &Text("")),
+            Test::Listed(matcher) => matcher.matches(value, &OnLists { value, lists }),
             Test::Null => value.is_null(),
             Test::Exists(wanted) => value.is_null() != *wanted,
             Test::Present => true,
@@ -43,6 +49,7 @@ impl Test {
     pub(crate) fn key(&self) -> String {
         match self {
             Test::Matches(matcher) => key(matcher),
+            Test::Listed(matcher) => format!("Listed({})", key(matcher)),
             other => format!("{other:?}"),
         }
     }

@@ -129,9 +129,10 @@ impl Scan<'_> {
             if texts.is_empty() {
                 return None;
             }
-            tests.of_texts(&texts, || fields.value(way, row), self.room);
+            let value = || fields.value(way, row);
+            tests.of_texts(&texts, value, fields.lists(), self.room);
         } else {
-            tests.of_value(&fields.value(way, row)?, self.room);
+            tests.of_value(&fields.value(way, row)?, fields.lists(), self.room);
         }
         let list = self.memory.list(&self.room.hits, self.program);
         if let Some(last) = self.last.get_mut(group) {
@@ -151,12 +152,15 @@ impl Scan<'_> {
 
     fn of_value(&mut self, group: usize, value: &EventValue<'_>) -> u32 {
         if let Some(group) = self.program.groups.get(group) {
-            group.tests.of_value(value, self.room);
+            group.tests.of_value(value, self.fields.lists(), self.room);
         }
         self.memory.list(&self.room.hits, self.program)
     }
 
     fn of_number(&mut self, group: usize, number: i64) -> u32 {
+        if self.asks_lists(group) {
+            return self.of_value(group, &EventValue::Int(number));
+        }
         if let Some(list) = self.memory.of_number(group, number) {
             return list;
         }
@@ -166,6 +170,9 @@ impl Scan<'_> {
     }
 
     pub(super) fn of_text(&mut self, group: usize, text: &str) -> u32 {
+        if self.asks_lists(group) {
+            return self.find_text(group, text);
+        }
         if let Some(list) = self.memory.of_text(group, text) {
             return list;
         }
@@ -174,10 +181,15 @@ impl Scan<'_> {
         list
     }
 
+    fn asks_lists(&self, group: usize) -> bool {
+        let group = self.program.groups.get(group);
+        group.is_some_and(|group| group.lists)
+    }
+
     fn find_text(&mut self, group: usize, text: &str) -> u32 {
         if let Some(of) = self.program.groups.get(group) {
             match of.place {
-                Place::Field(_) => of.tests.of_text(text, self.room),
+                Place::Field(_) => of.tests.of_text(text, self.fields.lists(), self.room),
                 Place::Keywords => of.tests.of_keyword_text(text, self.room),
             }
         }

@@ -15,6 +15,7 @@ use watchfire_event::{BatchBuilder, BatchLimits, EventBatch, RowMeta};
 use super::SigmaRules;
 use super::classes::Classes;
 use super::event::{BatchFields, RowEvent};
+use crate::intel::{IntelFile, IntelSet};
 use crate::ruleset::{RuleFile, RuleSet};
 
 /// Matches of a batch: row and id of the rule, in order.
@@ -45,9 +46,22 @@ fn batch(events: &[Value], limits: BatchLimits) -> EventBatch {
     builder.finish()
 }
 
+/// Threat lists, others for batches of another length.
+fn lists(batch: &EventBatch) -> Arc<IntelSet> {
+    let text = match batch.rows() % 2 {
+        0 => "10.0.0.0/8\n2001:db8::/32\n",
+        _ => "192.0.2.1\n",
+    };
+    let mut lists = IntelSet::new();
+    let path = "feed.txt";
+    assert_eq!(lists.add(&IntelFile { path, text }, 0), []);
+    Arc::new(lists)
+}
+
 /// What the columns say, with all that `classes` remembers of earlier batches.
 fn on_columns(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> Matches {
-    let fields = BatchFields::new(batch);
+    let lists = lists(batch);
+    let fields = BatchFields::new(batch).with_lists(&lists);
     let rows = classes.rows(rules, &fields);
     let mut found = Vec::new();
     for (class, rows) in rows.iter().enumerate() {
@@ -65,7 +79,8 @@ fn on_columns(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> 
 
 /// What rsigma says of the rows, each rule asked on its own.
 fn on_rows(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> Matches {
-    let fields = BatchFields::new(batch);
+    let lists = lists(batch);
+    let fields = BatchFields::new(batch).with_lists(&lists);
     let rows = classes.rows(rules, &fields);
     let mut found = Vec::new();
     for (class, rows) in rows.iter().enumerate() {

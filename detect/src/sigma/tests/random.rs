@@ -186,7 +186,10 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Number => number.boxed(),
         Kind::Bool => any::<bool>().prop_map(Value::from).boxed(),
         Kind::Field => pick(FIELDS).prop_map(Value::from).boxed(),
-        Kind::Placeholder => Just(json!("%user.name%")).boxed(),
+        Kind::Placeholder => {
+            let all = ["%user.name%", "%intel%", "%intel.feed%", "%intel.feed%"];
+            prop::sample::select(all.map(|text| json!(text)).to_vec()).boxed()
+        }
     }
 }
 
