@@ -25,7 +25,9 @@ use crate::sigma::prefilter::{Asking, all, any};
 /// Alerts told in full, at most.
 pub const MAX_ALERTS: usize = 1_000;
 /// Alerts of which it is remembered who they are about; of those beyond only the number.
-const MAX_NOTED: usize = 100_000;
+const MAX_NOTED: usize = 25_000;
+/// Alerts that are compared with those that an exception leaves.
+const MAX_IDS: usize = 100_000;
 /// Days told; events of others count in the sums alone.
 const MAX_DAYS: usize = 4_000;
 /// Entities told.
@@ -130,7 +132,8 @@ struct Trial {
 
 /// An alert, as far as it is remembered.
 struct Noted {
-    about: Vec<(String, String)>,
+    /// Values by kind.
+    entities: BTreeMap<String, Vec<String>>,
     events: u64,
 }
 
@@ -141,6 +144,7 @@ struct Tally {
     alerts: BTreeMap<String, u64>,
     days: BTreeMap<i64, (u64, u64)>,
     noted: HashMap<String, Noted>,
+    ids: HashSet<String>,
     /// Places of told alerts, by id.
     told: HashMap<String, usize>,
     sample_alerts: Vec<Alert>,
@@ -314,7 +318,7 @@ impl Backtest {
             let new = changes.into_iter().filter(|c| c.change == Change::New);
             let counted = new.filter(|c| counts(only, rule_of(&c.alert)));
             for change in counted {
-                if trial.alerts.len() < MAX_NOTED {
+                if trial.alerts.len() < MAX_IDS {
                     trial.alerts.insert(change.alert.id);
                 }
             }
@@ -363,8 +367,8 @@ impl Backtest {
             alerts: *alerts,
         });
         let exception = self.trial.as_ref().map(|trial| {
-            let before: HashSet<&String> = tally.noted.keys().collect();
-            let kept = trial.alerts.iter().filter(|id| before.contains(id)).count();
+            let before = &tally.ids;
+            let kept = trial.alerts.intersection(before).count();
             ExceptionCount {
                 query: trial.query.text().to_owned(),
                 matches_hidden: trial.matches_hidden,
@@ -429,32 +433,35 @@ impl Tally {
         if change == Change::New {
             *self.alerts.entry(rule_of(&alert).to_owned()).or_default() += 1;
             self.on_day((alert.ts * 1e9) as i64, |day| day.1 += 1);
+            if self.ids.len() < MAX_IDS {
+                self.ids.insert(alert.id.clone());
+            }
             if self.sample_alerts.len() < max_told {
                 self.told.insert(alert.id.clone(), self.sample_alerts.len());
                 self.sample_alerts.push(alert.clone());
             }
         }
+        if let Some(place) = self.told.get(&alert.id)
+            && let Some(told) = self.sample_alerts.get_mut(*place)
+        {
+            told.clone_from(&alert);
+        }
         if !self.noted.contains_key(&alert.id) && self.noted.len() >= MAX_NOTED {
             self.truncated = true;
             return;
         }
-        let place = self.told.get(&alert.id).copied();
-        let all = alert.entities.iter();
-        let about = all.flat_map(|(kind, values)| values.iter().map(|v| (kind.clone(), v.clone())));
         let noted = Noted {
-            about: about.collect(),
+            entities: alert.entities,
             events: alert.count,
         };
-        self.noted.insert(alert.id.clone(), noted);
-        if let Some(told) = place.and_then(|place| self.sample_alerts.get_mut(place)) {
-            *told = alert;
-        }
+        self.noted.insert(alert.id, noted);
     }
 
     fn entities(&self) -> Vec<EntityCount> {
-        let mut sums: HashMap<&(String, String), (u64, u64)> = HashMap::new();
+        let mut sums: HashMap<(&String, &String), (u64, u64)> = HashMap::new();
         for noted in self.noted.values() {
-            for about in &noted.about {
+            let all = noted.entities.iter();
+            for about in all.flat_map(|(kind, values)| values.iter().map(move |v| (kind, v))) {
                 let sum = sums.entry(about).or_default();
                 sum.0 += 1;
                 sum.1 += noted.events;
@@ -465,7 +472,7 @@ impl Tally {
             (std::cmp::Reverse((*alerts, *events)), *about)
         });
         all.truncate(MAX_ENTITIES);
-        let count = |((kind, value), (alerts, events)): (&(String, String), _)| EntityCount {
+        let count = |((kind, value), (alerts, events)): ((&String, &String), _)| EntityCount {
             kind: kind.clone(),
             value: value.clone(),
             alerts,
