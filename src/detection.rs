@@ -292,6 +292,10 @@ impl Worker {
         }
         self.position = last;
         self.progress.position.store(last, Ordering::Release);
+        let windows = self.engine.stats().windows;
+        metrics::gauge!("watchfire_detect_windows").set(windows.open as f64);
+        metrics::counter!("watchfire_detect_windows_turned_away_total")
+            .absolute(windows.turned_away);
         metrics::gauge!("watchfire_detect_position").set(last as f64);
         metrics::gauge!("watchfire_detect_lag_events")
             .set(self.store.head().saturating_sub(last) as f64);

@@ -16,6 +16,7 @@ use crate::finding::Finding;
 use crate::gate::{Gate, OpenGate};
 use crate::policy::RulePolicy;
 use crate::ruleset::RuleSet;
+use crate::sigma::correlate::Windows;
 use crate::sigma::event::BatchFields;
 use crate::sigma::run::{SigmaRun, SigmaState};
 use crate::state::{self, StateError};
@@ -53,6 +54,8 @@ pub struct EngineStats {
     pub matches_by_rule: BTreeMap<String, u64>,
     /// Matches that came too late for their correlation.
     pub late: u64,
+    /// Windows of correlations.
+    pub windows: Windows,
     /// Bytes that the detectors' state takes, about.
     pub detector_bytes: usize,
     /// Bytes that Sigma rules remember of values seen, about.
@@ -163,6 +166,7 @@ impl Engine {
         self.stats.sigma_seconds += middle - start;
         self.stats.detector_seconds += end - middle;
         self.stats.late = self.sigma.late();
+        self.stats.windows = self.sigma.windows();
         self.stats.sigma_bytes = self.sigma.remembered();
         self.stats.open_rules = self.sigma.open_rules();
         self.stats.detector_bytes = self.detectors.iter().map(|(_, d)| d.memory_bytes()).sum();

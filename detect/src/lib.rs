@@ -45,5 +45,6 @@ pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
 pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
+pub use sigma::correlate::Windows;
 pub use state::StateError;
 pub use trace::{LogSourceTrace, RuleTrace, TraceNode};

@@ -106,6 +106,11 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
             "rules_by_row": by_row,
             "rules_open": stats.open_rules,
             "sigma_bytes": stats.sigma_bytes,
+            "windows": {
+                "open": stats.windows.open,
+                "turned_away": stats.windows.turned_away,
+                "bytes_to_remember_those": stats.windows.door_bytes,
+            },
         });
         output::error(&line.to_string());
     }

@@ -2,7 +2,7 @@
 //!
 //! Adding one = one file and one line in [`DETECTORS`].
 
-mod bloom;
+pub(crate) mod bloom;
 pub(crate) mod config;
 mod first_seen;
 mod keys;

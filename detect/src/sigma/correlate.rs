@@ -19,9 +19,11 @@ use watchfire_event::Evidence;
 
 use super::component::{Component, Subject};
 use super::event::RowEvent;
+use super::flood::Doorkeeper;
+use crate::cells::hash_text;
 
 /// Windows held for a set of correlations that refer to each other; beyond, the stalest go.
-pub(super) const MAX_GROUPS: usize = 50_000;
+pub(super) const MAX_GROUPS: usize = if cfg!(test) { 500 } else { 50_000 };
 /// Values of each kind of entity that a group remembers.
 const MAX_NAMED: usize = 5;
 /// Matches between two sweeps of windows that have run out.
@@ -87,9 +89,22 @@ pub(crate) struct Match<'a> {
 pub(crate) struct CorrelatorState {
     pub(super) windows: CorrelationSnapshot,
     pub(super) groups: HashMap<String, Group>,
+    #[serde(default)]
+    door: Doorkeeper,
     newest: i64,
     fed: u64,
     late: u64,
+}
+
+/// Windows of correlations that are held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// Groups that have a window.
+    pub open: u64,
+    /// First matches of groups that were turned away while windows were scarce.
+    pub turned_away: u64,
+    /// Bytes that remembering those takes.
+    pub door_bytes: u64,
 }
 
 /// A correlation that fired.
@@ -117,6 +132,9 @@ pub(crate) struct Correlator {
     /// By the id of a correlation.
     subjects: HashMap<String, Subject>,
     groups: HashMap<String, Group>,
+    door: Doorkeeper,
+    /// Time span of the longest correlation, seconds.
+    longest: i64,
     newest: i64,
     fed: u64,
     late: u64,
@@ -126,10 +144,14 @@ impl Correlator {
     /// A correlator with nothing in its windows; `None` only for a component that was not checked.
     pub(crate) fn new(component: &Component) -> Option<Self> {
         let compiled = component.correlations.iter().map(compile_correlation);
+        let correlations: Vec<CompiledCorrelation> = compiled.collect::<Result<_, _>>().ok()?;
+        let longest = correlations.iter().map(timespan).max();
         let names = component.rules.iter();
         Some(Correlator {
             engine: component.engine().ok()?,
-            correlations: compiled.collect::<Result<_, _>>().ok()?,
+            correlations,
+            longest: longest.unwrap_or_default(),
+            door: Doorkeeper::default(),
             names: names
                 .filter_map(|r| Some((r.id.clone()?, r.name.clone())))
                 .collect(),
@@ -161,7 +183,7 @@ impl Correlator {
             }
             let key = group_key(i, &GroupKey::extract(&event, &correlation.group_by, &refs));
             let newest = self.groups.get(&key).map_or(time, |g| g.newest);
-            let timespan = i64::try_from(correlation.timespan_secs).unwrap_or(i64::MAX);
+            let timespan = timespan(correlation);
             if newest.saturating_sub(time) > timespan {
                 self.late += 1;
                 return Vec::new();
@@ -176,6 +198,10 @@ impl Correlator {
             span = span.max(timespan);
             keys.push(key);
         }
+        if !self.may_watch(&keys) {
+            self.sweep(time);
+            return Vec::new();
+        }
         for key in &keys {
             let group = self.groups.entry(key.clone()).or_default();
             group.add(matched, time, span);
@@ -189,7 +215,7 @@ impl Correlator {
             true => Vec::new(),
             false => self.told(fired, &keys, matched, time.saturating_sub(span)),
         };
-        self.sweep(time, span);
+        self.sweep(time);
         told
     }
 
@@ -256,30 +282,47 @@ impl Correlator {
         subject.cloned().unwrap_or_default()
     }
 
+    /// Has one of the groups a window, or may they open one?
+    fn may_watch(&mut self, keys: &[String]) -> bool {
+        let Some(first) = keys.first() else {
+            return true;
+        };
+        if keys.iter().any(|key| self.groups.contains_key(key)) {
+            return true;
+        }
+        self.door.admits(hash_text(first), self.groups.len())
+    }
+
     /// Now and then drops what has run out. Counted in matches, not in batches.
-    fn sweep(&mut self, time: i64, span: i64) {
+    fn sweep(&mut self, time: i64) {
         self.newest = self.newest.max(time);
         self.fed += 1;
+        let full = self.groups.len() > MAX_GROUPS;
         if self.fed.is_multiple_of(SWEEP_EVERY) {
             self.engine
                 .evict_expired(self.newest.saturating_sub(GRACE_SECS));
         }
-        if self.groups.len() > MAX_GROUPS {
-            let old = self.newest.saturating_sub(span).saturating_sub(GRACE_SECS);
+        if full || self.fed.is_multiple_of(SWEEP_EVERY) {
+            let old = self.newest.saturating_sub(self.longest);
+            let old = old.saturating_sub(GRACE_SECS);
             self.groups.retain(|_, g| g.newest >= old);
-            let excess = self.groups.len().saturating_sub(MAX_GROUPS / 10 * 9);
-            if excess > MAX_GROUPS / 10 {
-                let mut ages: Vec<_> = self
-                    .groups
-                    .iter()
-                    .map(|(k, g)| (g.newest, k.clone()))
-                    .collect();
-                ages.sort_unstable();
-                for (_, key) in ages.into_iter().take(excess) {
-                    self.groups.remove(&key);
-                }
+        }
+        let excess = self.groups.len().saturating_sub(MAX_GROUPS / 10 * 9);
+        if full && excess > MAX_GROUPS / 10 {
+            let ages = self.groups.iter().map(|(k, g)| (g.newest, k.clone()));
+            let mut ages: Vec<_> = ages.collect();
+            ages.sort_unstable();
+            for (_, key) in ages.into_iter().take(excess) {
+                self.groups.remove(&key);
             }
         }
+    }
+
+    /// Adds what is held to `held`.
+    pub(crate) fn count(&self, held: &mut Windows) {
+        held.open += self.groups.len() as u64;
+        held.turned_away += self.door.turned_away();
+        held.door_bytes += self.door.memory_bytes() as u64;
     }
 
     /// Matches left out because they came too late.
@@ -292,6 +335,7 @@ impl Correlator {
         CorrelatorState {
             windows: self.engine.export_state(),
             groups: self.groups.clone(),
+            door: self.door.clone(),
             newest: self.newest,
             fed: self.fed,
             late: self.late,
@@ -302,11 +346,16 @@ impl Correlator {
     pub(crate) fn restore(&mut self, state: CorrelatorState) {
         if self.engine.import_state(state.windows) {
             self.groups = state.groups;
+            self.door = state.door;
             self.newest = state.newest;
             self.fed = state.fed;
             self.late = state.late;
         }
     }
+}
+
+fn timespan(correlation: &CompiledCorrelation) -> i64 {
+    i64::try_from(correlation.timespan_secs).unwrap_or(i64::MAX)
 }
 
 /// A match as the engine of correlations needs it: the rule's id.

@@ -9,6 +9,7 @@ mod component;
 pub(crate) mod correlate;
 mod detail;
 pub(crate) mod event;
+mod flood;
 mod forget;
 pub(crate) mod listed;
 pub(crate) mod load;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::SigmaRules;
 use super::classes::Classes;
-use super::correlate::{Correlator, CorrelatorState, Match};
+use super::correlate::{Correlator, CorrelatorState, Match, Windows};
 use super::detail::{Detail, Details};
 use super::event::{BatchFields, RowEvent};
 use super::program::Program;
@@ -247,6 +247,13 @@ impl SigmaRun {
                 correlator.restore(state);
             }
         }
+    }
+
+    /// Windows of correlations that are held.
+    pub(crate) fn windows(&self) -> Windows {
+        let mut held = Windows::default();
+        self.correlators.iter().for_each(|c| c.count(&mut held));
+        held
     }
 
     /// Matches that came too late for their correlation.
