@@ -232,7 +232,7 @@ impl Planner<'_> {
             {
                 continue;
             }
-            let of_column = match self.held(column, (name, test), among)? {
+            let of_column = match self.held(column, name, among)? {
                 Some(held) => Part::exactly(held.coded.rows_passing(node)),
                 None => self.column(column, (node, test), name.is_none(), among)?,
             };
@@ -271,7 +271,7 @@ impl Planner<'_> {
     fn held(
         &self,
         column: &ColumnInfo,
-        (name, test): (Option<&str>, &Test),
+        name: Option<&str>,
         among: &Rows,
     ) -> Result<Option<Arc<Held>>, StoreError> {
         if let Some(held) = self.cache.peek(self.segment, &column.stored) {
