@@ -23,9 +23,13 @@ ATTACKS = {
 }
 
 
+# Whoever attacks may be found by several rules. A service is no attacker.
+ATTACKERS = {who for who in ATTACKS.values() if who[0] != "service"}
+
+
 def is_true(alert):
-    kind, actor = ATTACKS.get(alert["title"], ("none", ""))
-    return any(value.startswith(actor) for value in alert["entities"].get(kind, []))
+    named = lambda who: any(value.startswith(who[1]) for value in alert["entities"].get(who[0], []))
+    return named(ATTACKS.get(alert["title"], ("none", ""))) or any(map(named, ATTACKERS))
 
 
 def main():
