@@ -20,16 +20,18 @@ ATTACKS = {
     "Refresh token used again after it was rotated": ("user", "u1280"),
     "MFA fatigue, one person asked again and again": ATTACKER,
     "First use of an administrative route": ("user", "u1218"),
+    "First use of an administrative service": ("user", "u1218"),
+    "Password spray by a program": ATTACKER,
 }
-
-
-# Whoever attacks may be found by several rules. A service is no attacker.
-ATTACKERS = {who for who in ATTACKS.values() if who[0] != "service"}
+# The users whose attacks open routes that nobody used before.
+NEW_ROUTE, NEW_ROUTE_USERS = "Service serves a route it has never served", {"u1156", "u1218", "u1280"}
 
 
 def is_true(alert):
-    named = lambda who: any(value.startswith(who[1]) for value in alert["entities"].get(who[0], []))
-    return named(ATTACKS.get(alert["title"], ("none", ""))) or any(map(named, ATTACKERS))
+    if alert["title"] == NEW_ROUTE:
+        return set(alert["entities"].get("user", [])) & NEW_ROUTE_USERS != set()
+    kind, actor = ATTACKS.get(alert["title"], ("none", ""))
+    return any(value.startswith(actor) for value in alert["entities"].get(kind, []))
 
 
 def main():
