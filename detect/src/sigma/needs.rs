@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::SigmaRules;
 use super::load::source;
 use super::logsource::{LogClass, admits};
-use super::taxonomy::{Family, candidates};
+use super::taxonomy::candidates_of_all;
 use crate::needs::Need;
 
 /// An event without fields.
@@ -164,7 +164,7 @@ fn of_item(item: &ItemTrace, names: &mut Names) -> Need {
 
 fn of_field(field: &str, names: &mut Names) -> Need {
     let found_as = names.entry(field.to_owned()).or_insert_with(|| {
-        let all = Family::ALL.iter().flat_map(|f| candidates(*f, field));
+        let all = candidates_of_all(field);
         let mut all: Vec<String> = all.map(|name| name.to_lowercase()).collect();
         all.push(field.to_lowercase());
         all.sort();

@@ -16,21 +16,8 @@ use watchfire_event::{ColumnShape, Kind, Origin};
 
 use super::SigmaRules;
 use super::listed::list_of;
-use super::taxonomy::{Family, candidates};
+use super::taxonomy::candidates_of_all;
 use crate::intel::IntelSet;
-
-/// Every way of naming fields: which one a row follows is known when it is read.
-pub(super) const FAMILIES: [Family; Family::COUNT] = [
-    Family::Generic,
-    Family::Host,
-    Family::Aws,
-    Family::Azure,
-    Family::Google,
-    Family::Okta,
-    Family::M365,
-    Family::Kubernetes,
-    Family::Plain,
-];
 
 /// A matcher of a rule, asked about single values.
 #[derive(Debug)]
@@ -147,7 +134,7 @@ impl<'a> Asking<'a> {
             return found.clone();
         }
         let mut found = Found::default();
-        let names = FAMILIES.iter().flat_map(|f| candidates(*f, name));
+        let names = candidates_of_all(name);
         let names: BTreeSet<String> = names.map(|n| n.to_lowercase()).collect();
         for part in names.iter().flat_map(|n| n.split('|')) {
             if let Some((path, query)) = part.split_once('?') {

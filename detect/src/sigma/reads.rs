@@ -8,8 +8,7 @@ use rsigma_parser::CorrelationCondition;
 use super::SigmaRules;
 use super::listed::list_of;
 use super::logsource::deciding;
-use super::prefilter::FAMILIES;
-use super::taxonomy::candidates;
+use super::taxonomy::candidates_of_all;
 
 impl SigmaRules {
     /// Fields that rules and correlations read, and those that tell log sources apart; a name
@@ -36,7 +35,7 @@ impl SigmaRules {
         let mut names: BTreeSet<String> = deciding().map(|(name, _)| name.to_owned()).collect();
         for name in &fields {
             names.insert(format!("{}.", name.to_lowercase()));
-            let all = FAMILIES.iter().flat_map(|f| candidates(*f, name));
+            let all = candidates_of_all(name);
             for candidate in all {
                 let lower = candidate.to_lowercase();
                 let parts = lower.split(['|', '?']);

@@ -356,6 +356,12 @@ fn audit(family: Family, field: &str) -> &'static [&'static str] {
     }
 }
 
+/// [`candidates`] of every family: which one a row follows is known when it is read.
+pub(crate) fn candidates_of_all(field: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let families = Family::ALL.into_iter();
+    families.flat_map(move |family| candidates(family, field))
+}
+
 /// Names under which `field` can be found, most telling first. Three forms stand for more than a
 /// name: `a?b` is the path `a` with the query `b`, `a|b` is the values of both, `a.*.b` is any
 /// field below `a` that ends in `.b`.
