@@ -28,6 +28,7 @@ mod explain;
 mod finding;
 mod gate;
 pub mod intel;
+pub mod models;
 mod needs;
 pub mod pack;
 mod policy;
