@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod detect;
 mod erase;
+mod eval;
 mod export;
 mod intel;
 mod key;
@@ -51,6 +52,9 @@ enum Command {
     /// Check rules and run their own tests
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Measure the models on public data with known answers
+    #[command(subcommand)]
+    Eval(eval::EvalCommand),
     /// Check threat lists
     #[command(subcommand)]
     Intel(intel::IntelCommand),
@@ -130,6 +134,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Detect(args) => detect::run(&args),
         Command::Rules(command) => rules::run(command),
+        Command::Eval(command) => eval::run(&command),
         Command::Intel(command) => intel::run(&command),
         Command::Search(args) => search::run(args),
         Command::Export(args) => export::run(args),
