@@ -18,6 +18,7 @@ use watchfire_event::{
 use crate::alert::{AlertChange, Change};
 use crate::engine::{Engine, EngineConfig};
 use crate::entity;
+use crate::facts;
 use crate::intel::IntelSet;
 use crate::ruleset::{RuleFault, RuleFile, RuleKind, RuleSet};
 use crate::sigma::prefilter::{Asking, all, any};
@@ -266,6 +267,9 @@ impl Backtest {
         let mut read = self.rules.sigma.reads()?;
         read.extend(entity::fields().map(str::to_owned));
         let mut needs: Vec<Needs> = Vec::new();
+        if !self.rules.detectors.is_empty() {
+            read.extend(facts::fields().map(str::to_owned));
+        }
         for detector in &self.rules.detectors {
             let fields = [&detector.entity, &detector.pair, &detector.group];
             read.extend(fields.into_iter().flatten().map(|f| f.to_lowercase()));

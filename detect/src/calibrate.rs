@@ -81,6 +81,28 @@ impl Counts {
     }
 }
 
+/// -log10 P(X <= `count`) under the negative binomial of this mean and variance.
+pub(crate) fn lower_tail(count: u64, mean: f64, variance: f64) -> f64 {
+    if count as f64 >= mean {
+        return 0.0;
+    }
+    let counts = Counts {
+        mean,
+        variance: variance.max(mean),
+    };
+    // P(X <= k) = P(X = k) (1 + 1/r(k-1) + 1/(r(k-1) r(k-2)) + ...), falling below the mean.
+    let (log_first, ratio) = counts.log_mass(count as f64);
+    let (mut sum, mut term) = (1.0, 1.0);
+    for k in (0..count).rev() {
+        term /= ratio(k as f64);
+        sum += term;
+        if term < sum * 1e-12 {
+            break;
+        }
+    }
+    (-(log_first + f64::ln(sum)) / std::f64::consts::LN_10).clamp(0.0, MAX_SCORE)
+}
+
 /// Exponentially weighted first two moments of counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Moments {

@@ -182,6 +182,15 @@ impl<'a> HashedCells<'a> {
         }
     }
 
+    /// Calls `visit` with hash and text of every distinct string.
+    pub(crate) fn each_distinct(&self, mut visit: impl FnMut(u64, &str)) {
+        if let Cells::Str { values, .. } = &self.cells {
+            for (i, hash) in self.distinct.iter().enumerate() {
+                visit(*hash, values.value(i));
+            }
+        }
+    }
+
     /// The cells themselves.
     pub(crate) fn cells(&self) -> &Cells<'a> {
         &self.cells

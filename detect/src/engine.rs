@@ -12,6 +12,7 @@ use crate::activity::{Activity, Moment, day_of};
 use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
+use crate::facts::FactReader;
 use crate::finding::Finding;
 use crate::gate::{Gate, OpenGate};
 use crate::policy::RulePolicy;
@@ -20,6 +21,9 @@ use crate::sigma::correlate::Windows;
 use crate::sigma::event::BatchFields;
 use crate::sigma::run::{SigmaRun, SigmaState};
 use crate::state::{self, StateError};
+
+/// Events after which the memory of detectors is added up again.
+const WEIGH_EVERY: u64 = 100_000;
 
 /// What an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +81,15 @@ pub struct Engine {
     sigma: SigmaRun,
     /// With the ids under which their states are kept, in the order of the rule set.
     detectors: Vec<(String, Box<dyn Detector>)>,
+    facts: FactReader,
     gate: Gate,
     book: AlertBook,
     /// What rules in shadow would have raised.
     shadow: AlertBook,
     activity: Activity,
     stats: EngineStats,
+    /// Events at which the detectors' state is weighed next.
+    weighed_at: u64,
 }
 
 /// A snapshot as it is read.
@@ -90,6 +97,8 @@ pub struct Engine {
 struct Snapshot {
     sigma: SigmaState,
     detectors: HashMap<String, Value>,
+    #[serde(default)]
+    facts: FactReader,
     book: AlertBook,
     #[serde(default)]
     shadow: AlertBook,
@@ -114,6 +123,7 @@ impl Engine {
         Engine {
             sigma: SigmaRun::new(Arc::clone(&rules.sigma)),
             detectors: detectors(&rules),
+            facts: FactReader::default(),
             rules,
             config,
             clock: || 0.0,
@@ -122,6 +132,7 @@ impl Engine {
             shadow: AlertBook::default(),
             activity: Activity::default(),
             stats: EngineStats::default(),
+            weighed_at: 0,
         }
     }
 
@@ -169,7 +180,12 @@ impl Engine {
         self.stats.windows = self.sigma.windows();
         self.stats.sigma_bytes = self.sigma.remembered();
         self.stats.open_rules = self.sigma.open_rules();
-        self.stats.detector_bytes = self.detectors.iter().map(|(_, d)| d.memory_bytes()).sum();
+        // Adding up what every entity takes is work, too.
+        if self.stats.events >= self.weighed_at {
+            let detectors = self.detectors.iter().map(|(_, d)| d.memory_bytes());
+            self.stats.detector_bytes = detectors.sum::<usize>() + self.facts.bytes();
+            self.weighed_at = self.stats.events + WEIGH_EVERY;
+        }
         changes
     }
 
@@ -235,9 +251,12 @@ impl Engine {
             return;
         }
         let entities = EntityReader::new(fields);
+        let facts = self.facts.read(fields);
         let observed = Observed {
             fields,
             entities: &entities,
+            facts: &facts,
+            names: self.facts.names(),
         };
         let mut gate: OpenGate<'_> = self.gate.open(fields.batch(), &mut self.activity);
         for (id, detector) in &mut self.detectors {
@@ -305,7 +324,9 @@ impl Engine {
             out.write_all(b":")?;
             detector.save(out)?;
         }
-        out.write_all(b"},\"book\":")?;
+        out.write_all(b"},\"facts\":")?;
+        serde_json::to_writer(&mut *out, &self.facts)?;
+        out.write_all(b",\"book\":")?;
         serde_json::to_writer(&mut *out, &self.book)?;
         out.write_all(b",\"shadow\":")?;
         serde_json::to_writer(&mut *out, &self.shadow)?;
@@ -330,6 +351,7 @@ impl Engine {
             }
         }
         self.detectors = detectors;
+        self.facts = snapshot.facts;
         self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));
         self.sigma.restore(snapshot.sigma);
         self.book = snapshot.book;
@@ -339,11 +361,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets alerts and correlation windows that name what `query` asks for. Detectors keep
-    /// hashes and counts, from which no value can be read.
+    /// Forgets alerts, correlation windows and words of detectors that name what `query` asks
+    /// for. What detectors keep besides is hashes and counts, from which no value can be read.
     pub fn forget(&mut self, query: &Query) {
         self.book.forget_mentions(query);
         self.shadow.forget_mentions(query);
+        self.facts.forget(query);
+        self.detectors
+            .iter_mut()
+            .for_each(|(_, detector)| detector.forget(query));
         let mut learned = self.sigma.save();
         learned.forget(query);
         self.sigma = SigmaRun::new(Arc::clone(&self.rules.sigma));

@@ -106,6 +106,12 @@ pub(crate) fn kind_of(field: &str) -> Option<&'static str> {
         .map(|(kind, _)| *kind)
 }
 
+/// The fields that name entities of `kind`, best first, lower case.
+pub(crate) fn fields_of(kind: &str) -> &'static [&'static str] {
+    let named = KINDS.iter().find(|(name, _)| *name == kind);
+    named.map_or(&[], |(_, fields)| fields)
+}
+
 /// Every field that can name an entity, lower case.
 pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
     let named = KINDS.iter().flat_map(|(_, fields)| fields.iter().copied());

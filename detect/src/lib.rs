@@ -25,6 +25,7 @@ mod detectors;
 mod engine;
 mod entity;
 mod explain;
+mod facts;
 mod finding;
 mod gate;
 pub mod intel;
@@ -35,6 +36,7 @@ mod policy;
 mod ruleset;
 mod sigma;
 mod state;
+mod tail;
 mod trace;
 
 pub use activity::{Activity, Hidden, RuleActivity, RuleCounts, total};

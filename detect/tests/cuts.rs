@@ -83,6 +83,32 @@ entity: source.ip
 window: 1m
 thresholds: { min_count: 3, min_windows: 3, min_score: 0.5 }
 ",
+    "
+detector: walk
+id: walk.ids
+title: Walk
+thresholds: { min_score: 2 }
+---
+detector: token_use
+id: token_use.hands
+title: Token
+thresholds: { min_score: 0.1 }
+---
+detector: silence
+id: silence.source
+title: Silence
+thresholds: { min_score: 0.1 }
+---
+detector: volume
+id: volume.account
+title: Volume
+thresholds: { min_score: 0.1 }
+---
+detector: takeover
+id: takeover.account
+title: Takeover
+thresholds: { min_score: 0.1 }
+",
 ];
 
 fn rules() -> Arc<RuleSet> {
@@ -106,14 +132,18 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn events(steps: &[Step]) -> Vec<Value> {
-    let mut time = 1_760_000_000i64;
+    let (mut time, mut number) = (1_760_000_000i64, 0);
     let one = |&(gap, user, ip, failed, odd): &Step| {
         time += gap;
+        number += 1;
         let mut event = json!({
             "@timestamp": to_rfc3339(time * 1_000_000_000),
-            "user": {"id": format!("u{user}")}, "source": {"ip": format!("192.0.2.{ip}")},
+            "user": {"id": format!("u{user}")}, "token": {"hash": format!("t{user}")},
+            "source": {"ip": format!("192.0.2.{ip}"), "as": {"number": 64_500 + i64::from(ip)}},
+            "service": {"name": format!("s{}", ip % 2)}, "host": {"name": format!("h{ip}")},
+            "user_agent": {"original": if ip % 2 == 0 { "Mozilla/5.0" } else { "curl/8" }},
             "event": {"category": ["authentication"], "outcome": if failed { "failure" } else { "success" }},
-            "url": {"path": if odd { "/odd" } else { "/even" }},
+            "url": {"path": if odd { "/odd".into() } else { format!("/even/{number}") }},
         });
         // Shapes differ, so that batches have different columns.
         if user == 3 {
@@ -276,6 +306,8 @@ fn the_property_is_about_something() {
         "sigma:odd-path",
         "sigma:ordered",
         "sigma:spray",
+        "token_use.hands",
+        "walk.ids",
     ];
     let expected: Vec<_> = all.into_iter().filter(|d| *d != "sigma:failed").collect();
     for detector in expected {

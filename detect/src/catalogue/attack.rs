@@ -124,6 +124,7 @@ pub(super) const TECHNIQUES: &[Technique] = &[
         &["defense-evasion"],
     ),
     ("t1565.001", "Stored Data Manipulation", &["impact"]),
+    ("t1030", "Data Transfer Size Limits", &["exfiltration"]),
     ("t1567", "Exfiltration Over Web Service", &["exfiltration"]),
     ("t1595.002", "Vulnerability Scanning", &["reconnaissance"]),
     ("t1595.003", "Wordlist Scanning", &["reconnaissance"]),

@@ -1,12 +1,13 @@
 //! Detector files: YAML beside the rules.
 //!
 //! ```yaml
-//! detector: first_seen            # or rate
+//! detector: first_seen            # or rate, silence, takeover, token_use, volume, walk
 //! id: first_seen.service_edge     # the detector's name in its alerts
 //! title: Service calls a service it never called
 //! severity: medium
 //! filter: 'event.category:web'    # a query; all events when left out
-//! entity: source.service.name     # who; of a list the first field that is there
+//! entity: source.service.name     # who; of a list the first field that is there; only for
+//!                                 # first_seen and rate, the others decide for themselves
 //! pair: service.name              # first_seen: with whom or what; of a list all together
 //! group: user.roles               # whose habits count while the entity's own are not known
 //! window: 10m                     # rate
@@ -33,7 +34,8 @@ use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
-    /// -log10 p from which on a finding is raised; first_seen 2, rate 6.
+    /// -log10 p from which on a finding is raised; first_seen 2, rate 6, silence and token_use 5,
+    /// takeover 3.5, volume 3.2; walk: log10 of a likelihood ratio, 10.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,
@@ -105,7 +107,7 @@ struct Raw {
     #[serde(default)]
     tags: Vec<String>,
     filter: Option<String>,
-    entity: OneOrMany,
+    entity: Option<OneOrMany>,
     kind: Option<String>,
     pair: Option<OneOrMany>,
     group: Option<OneOrMany>,
@@ -172,8 +174,8 @@ impl DetectorConfig {
     }
 
     fn check(raw: Raw) -> Result<DetectorConfig, (&'static str, String)> {
-        let Some((_, make)) = DETECTORS.iter().find(|(name, _)| *name == raw.detector) else {
-            let known: Vec<_> = DETECTORS.iter().map(|(name, _)| *name).collect();
+        let Some(kind) = DETECTORS.iter().find(|kind| kind.name == raw.detector) else {
+            let known: Vec<_> = DETECTORS.iter().map(|kind| kind.name).collect();
             let known = known.join(", ");
             return Err((
                 "detector",
@@ -193,10 +195,15 @@ impl DetectorConfig {
                 ),
             )
         })?;
-        let entity = Vec::from(raw.entity);
+        let mut entity = raw.entity.map(Vec::from).unwrap_or_default();
         let pair = raw.pair.map(Vec::from).unwrap_or_default();
-        if entity.is_empty() {
-            return Err(("entity", "an entity needs a field".to_owned()));
+        match (kind.reads, entity.is_empty()) {
+            ([], true) => return Err(("entity", "an entity needs a field".to_owned())),
+            ([_, ..], false) => {
+                let message = format!("{} decides for itself who it is about", kind.name);
+                return Err(("entity", message));
+            }
+            (reads, _) => entity.extend(reads.iter().map(|field| (*field).to_owned())),
         }
         if raw.detector == "first_seen" && pair.is_empty() {
             return Err(("detector", "first_seen needs a pair".to_owned()));
@@ -210,7 +217,7 @@ impl DetectorConfig {
             )
         })?;
         let first = entity.first().map(String::as_str).unwrap_or_default();
-        let kind = raw
+        let about = raw
             .kind
             .unwrap_or_else(|| kind_of(first).unwrap_or(first).to_owned());
         let source = Source {
@@ -224,11 +231,11 @@ impl DetectorConfig {
         };
         Ok(DetectorConfig {
             id: raw.id,
-            make: *make,
+            make: kind.make,
             source: Arc::new(source),
             filter,
             entity,
-            kind,
+            kind: about,
             pair,
             group: raw.group.map(Vec::from).unwrap_or_default(),
             window_ns,

@@ -6,7 +6,13 @@ pub(crate) mod bloom;
 pub(crate) mod config;
 mod first_seen;
 mod keys;
+pub(crate) mod on_facts;
 mod rate;
+pub(crate) mod silence;
+pub(crate) mod takeover;
+pub(crate) mod token_use;
+pub(crate) mod volume;
+pub(crate) mod walk;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,12 +20,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use watchfire_event::Query;
 
 use crate::entity::EntityReader;
+use crate::facts::{Facts, Names};
 use crate::finding::Finding;
 use crate::sigma::event::BatchFields;
 use crate::state::StateError;
 use config::DetectorConfig;
+use on_facts::OnFacts;
 
 /// A detector with what it has learned, as the engine uses it.
 pub(crate) trait Detector: Send {
@@ -38,6 +47,9 @@ pub(crate) trait Detector: Send {
     /// # Errors
     /// [`StateError::Malformed`].
     fn restore(&mut self, state: Value) -> Result<(), StateError>;
+
+    /// Forgets words that name what `query` asks for, if it keeps any.
+    fn forget(&mut self, _query: &Query) {}
 
     /// Bytes that its state takes, about.
     fn memory_bytes(&self) -> usize;
@@ -99,15 +111,59 @@ impl<D: RowDetector> Detector for D {
 pub(crate) struct Observed<'a> {
     pub(crate) fields: &'a BatchFields<'a>,
     pub(crate) entities: &'a EntityReader,
+    /// The rows as facts, and what their hashes stand for.
+    pub(crate) facts: &'a Facts,
+    pub(crate) names: &'a Names,
 }
 
 /// Makes a detector from its configuration.
 pub(crate) type Make = fn(Arc<DetectorConfig>) -> Box<dyn Detector>;
 
-/// Every kind of detector by the word in `detector:`.
-pub(crate) const DETECTORS: &[(&str, Make)] = &[
-    ("first_seen", |config| {
-        Box::new(first_seen::FirstSeen::new(config))
-    }),
-    ("rate", |config| Box::new(rate::Rate::new(config))),
+/// A kind of detector.
+pub(crate) struct Kind {
+    /// The word in `detector:`.
+    pub(crate) name: &'static str,
+    pub(crate) make: Make,
+    /// Fields that it reads besides those its file names. A kind that has such decides for itself
+    /// who an alert is about: its file names no entity.
+    pub(crate) reads: &'static [&'static str],
+}
+
+/// Every kind of detector.
+pub(crate) const DETECTORS: &[Kind] = &[
+    Kind {
+        name: "first_seen",
+        make: |config| Box::new(first_seen::FirstSeen::new(config)),
+        reads: &[],
+    },
+    Kind {
+        name: "rate",
+        make: |config| Box::new(rate::Rate::new(config)),
+        reads: &[],
+    },
+    Kind {
+        name: "silence",
+        make: |config| Box::new(OnFacts(silence::Silence::new(config))),
+        reads: &["service.name"],
+    },
+    Kind {
+        name: "takeover",
+        make: |config| Box::new(OnFacts(takeover::Takeover::new(config))),
+        reads: &["user.id", "url.path"],
+    },
+    Kind {
+        name: "token_use",
+        make: |config| Box::new(OnFacts(token_use::TokenUse::new(config))),
+        reads: &["token.hash", "source.ip", "user_agent.original"],
+    },
+    Kind {
+        name: "volume",
+        make: |config| Box::new(OnFacts(volume::Volume::new(config))),
+        reads: &["user.id"],
+    },
+    Kind {
+        name: "walk",
+        make: |config| Box::new(OnFacts(walk::Walks::new(config))),
+        reads: &["url.path"],
+    },
 ];

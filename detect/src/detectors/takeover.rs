@@ -1,0 +1,401 @@
+//! Takeover: an account that no longer behaves like its owner.
+//!
+//! What an account does in an hour is summed up by the routes it uses, the network and provider it
+//! comes from, its agent, and the time of day. Each is a draw from what is usual for the owner, or
+//! for somebody else: routes and hours as everybody has them, and places and agents that the owner
+//! never used. The log likelihood ratio of the two (naive Bayes, as in Maxion & Townsend's
+//! masquerade detection, DSN 2002) is added up hour by hour in one CUSUM (Page 1954) for each
+//! aspect: the owner makes it fall back to zero, somebody else lets it climb. Aspects do not excuse
+//! one another: whoever took a device over has its agent and its address. What one hour can say is
+//! bounded, so that a journey or a new phone is soon usual; it is the sum of strange things that
+//! speaks.
+//!
+//! How rare a sum is, is read from the sums of all accounts of the role ([`Tail`]).
+
+use std::sync::Arc;
+
+use ahash::HashMap;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::config::DetectorConfig;
+use super::on_facts::{At, FactDetector};
+use crate::calibrate::rounded;
+use crate::facts::Fact;
+use crate::facts::recent::Recent;
+use crate::finding::Finding;
+use crate::tail::Tail;
+
+const HOUR_NS: i64 = 3_600 * 1_000_000_000;
+/// What is compared.
+struct Aspect {
+    name: &'static str,
+    /// The most that one hour of it may say, log10.
+    most: f64,
+    /// Somebody else brings what everybody has; otherwise what the owner never had.
+    common: bool,
+}
+
+const ASPECTS: [Aspect; 5] = [
+    Aspect {
+        name: "routes",
+        most: 1.5,
+        common: true,
+    },
+    Aspect {
+        name: "network",
+        most: 0.8,
+        common: false,
+    },
+    Aspect {
+        name: "provider",
+        most: 0.8,
+        common: false,
+    },
+    Aspect {
+        name: "agent",
+        most: 0.8,
+        common: false,
+    },
+    Aspect {
+        name: "time of day",
+        most: 0.4,
+        common: true,
+    },
+];
+/// Share of hours in which somebody else brings something new.
+const NEW: f64 = 0.8;
+/// What a known place says: log10 of 1 - [`NEW`] to what is usual.
+const OWNED: f64 = -0.6;
+const KINDS: usize = ASPECTS.len();
+/// Values of one aspect that an account keeps.
+const MAX_VALUES: usize = 48;
+/// Values of one aspect that are kept for everybody.
+const MAX_COMMON: usize = 20_000;
+/// Hours of activity before an account is judged.
+const LEAST_HOURS: f64 = 12.0;
+/// Counts are halved beyond this, so that the past fades.
+const MOST_HOURS: f64 = 400.0;
+/// A value younger than this for everybody (a new route) says nothing.
+const YOUNG_NS: i64 = 3 * 24 * HOUR_NS;
+/// The group that everybody belongs to.
+const EVERYBODY: u64 = 1;
+const MAX_ACCOUNTS: usize = 25_000;
+const MAX_GROUPS: usize = 200;
+const DEFAULT_SCORE: f64 = 3.5;
+
+/// How often something was seen, in hours of activity.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Counts {
+    total: f64,
+    by_value: HashMap<u64, f32>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Account {
+    hour: i64,
+    /// What the hour brought so far, aspect by aspect.
+    seen: [Vec<u64>; KINDS],
+    first_seq: u64,
+    habits: [Counts; KINDS],
+    /// Evidence added up by aspect, and since when.
+    parts: [f64; KINDS],
+    since_ns: i64,
+    hours: u32,
+    /// Strange values that the sum rests on.
+    strange: Vec<(u8, u64)>,
+    events: Vec<u64>,
+    told: f64,
+    /// Greatest sum of the day, for the tail.
+    day: i64,
+    most: f64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Common {
+    counts: Counts,
+    first: HashMap<u64, i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    accounts: Recent<Account>,
+    common: [Common; KINDS],
+    groups: Recent<Tail>,
+}
+
+/// See the module's documentation.
+pub(crate) struct Takeover {
+    config: Arc<DetectorConfig>,
+    state: State,
+}
+
+impl Takeover {
+    /// A detector that has seen nothing.
+    pub(crate) fn new(config: Arc<DetectorConfig>) -> Self {
+        Takeover {
+            config,
+            state: State {
+                accounts: Recent::new(MAX_ACCOUNTS),
+                common: Default::default(),
+                groups: Recent::new(MAX_GROUPS),
+            },
+        }
+    }
+}
+
+impl Counts {
+    fn share(&self, value: u64) -> f64 {
+        let count = self.by_value.get(&value).copied().unwrap_or(0.0);
+        (f64::from(count) + 0.5) / (self.total + 1.0 + 0.5 * self.by_value.len() as f64)
+    }
+
+    fn known_share(&self, value: u64) -> f64 {
+        let count = self.by_value.get(&value).copied().unwrap_or(0.0);
+        f64::from(count) / self.total.max(1.0)
+    }
+
+    /// Chance that the next hour brings a value never seen (Good-Turing).
+    fn unseen(&self) -> f64 {
+        let once = self
+            .by_value
+            .values()
+            .filter(|count| **count <= 1.0)
+            .count();
+        ((once as f64 + 0.5) / (self.total + 1.0)).clamp(0.02, 1.0)
+    }
+
+    fn add(&mut self, value: u64, weight: f64, most: usize) {
+        self.total += weight;
+        *self.by_value.entry(value).or_insert(0.0) += weight as f32;
+        if self.total > MOST_HOURS * most as f64 / MAX_VALUES as f64 {
+            self.total *= 0.5;
+            self.by_value.values_mut().for_each(|count| *count *= 0.5);
+        }
+        if self.by_value.len() > most {
+            let mut counts: Vec<_> = self.by_value.iter().map(|(k, c)| (*c, *k)).collect();
+            counts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            for (_, key) in counts.iter().take(most / 4) {
+                self.by_value.remove(key);
+            }
+        }
+    }
+}
+
+impl Common {
+    fn add(&mut self, value: u64, time_ns: i64) {
+        self.counts.add(value, 1.0, MAX_COMMON);
+        if self.first.len() < MAX_COMMON {
+            self.first.entry(value).or_insert(time_ns);
+        }
+    }
+
+    /// Is it new for everybody?
+    fn is_young(&self, value: u64, time_ns: i64) -> bool {
+        let first = self.first.get(&value);
+        first.is_some_and(|first| time_ns - first < YOUNG_NS)
+    }
+}
+
+impl Account {
+    fn note(&mut self, fact: &Fact, hour: i64) {
+        let hour_of_week = (hour.rem_euclid(24) / 3) as u64 + 1;
+        let values = [fact.route, fact.net, fact.asn, fact.agent, hour_of_week];
+        for (seen, value) in self.seen.iter_mut().zip(values) {
+            if value != 0 && seen.len() < MAX_VALUES && !seen.contains(&value) {
+                seen.push(value);
+            }
+        }
+    }
+
+    /// An hour of activity is over: what it says, and what it teaches.
+    fn end_hour(&mut self, common: &mut [Common; KINDS], time_ns: i64) {
+        let judged = self.habits[0].total >= LEAST_HOURS;
+        // Somebody else must not become the owner.
+        let weight = if self.sum() > 3.0 { 0.2 } else { 1.0 };
+        for (aspect, common) in common.iter_mut().enumerate() {
+            let seen = std::mem::take(&mut self.seen[aspect]);
+            if seen.is_empty() {
+                continue;
+            }
+            if judged {
+                self.weigh(aspect, &seen, common, time_ns);
+            }
+            for value in &seen {
+                common.add(*value, time_ns);
+                let share = weight / seen.len() as f64;
+                self.habits[aspect].add(*value, share, MAX_VALUES);
+            }
+        }
+        if !judged {
+            return;
+        }
+        self.hours += 1;
+        if self.sum() < 0.5 {
+            self.hours = 0;
+            self.strange.clear();
+            self.events.clear();
+            self.told = 0.0;
+            self.since_ns = time_ns;
+        }
+        self.most = self.most.max(self.sum());
+    }
+
+    /// Adds what an hour says about one aspect.
+    fn weigh(&mut self, aspect: usize, seen: &[u64], common: &Common, time_ns: i64) {
+        let Aspect {
+            most,
+            common: by_all,
+            ..
+        } = ASPECTS[aspect];
+        let own = &self.habits[aspect];
+        let mut ratio = 0.0;
+        for value in seen {
+            let one = match by_all {
+                true => {
+                    let everybody = common.counts.share(*value);
+                    let unseen = own.unseen();
+                    let mine = (1.0 - unseen) * own.known_share(*value) + unseen * everybody;
+                    (everybody / mine).log10()
+                }
+                false if own.by_value.contains_key(value) => OWNED,
+                false => (NEW / own.unseen()).log10(),
+            };
+            // What is new for everybody says nothing about anybody.
+            let one = if common.is_young(*value, time_ns) && by_all {
+                0.0
+            } else {
+                one
+            };
+            let strange = (aspect as u8, *value);
+            if one > 0.3 && self.strange.len() < 12 && !self.strange.contains(&strange) {
+                self.strange.push(strange);
+            }
+            ratio += one;
+        }
+        let ratio = (ratio / (seen.len() as f64).sqrt()).clamp(-most, most);
+        if let Some(part) = self.parts.get_mut(aspect) {
+            *part = (*part + ratio).max(0.0);
+        }
+    }
+
+    fn sum(&self) -> f64 {
+        self.parts.iter().sum()
+    }
+}
+
+impl FactDetector for Takeover {
+    type State = State;
+
+    fn config(&self) -> &Arc<DetectorConfig> {
+        &self.config
+    }
+
+    fn fact(&mut self, at: &At<'_>, out: &mut Vec<Finding>) {
+        let fact = at.fact;
+        if fact.user == 0 || !fact.is_outer() || !fact.served() || fact.route == 0 {
+            return;
+        }
+        let hour = fact.time_ns.div_euclid(HOUR_NS);
+        let account = self.state.accounts.entry(fact.user, || Account {
+            hour,
+            day: hour / 24,
+            since_ns: fact.time_ns,
+            ..Account::default()
+        });
+        if hour < account.hour {
+            return;
+        }
+        let mut finding = None;
+        if hour > account.hour {
+            account.end_hour(&mut self.state.common, fact.time_ns);
+            let day_ends = hour / 24 > account.day;
+            let most = account.most;
+            if day_ends {
+                (account.day, account.most) = (hour / 24, account.sum());
+            }
+            let score = rarity(&mut self.state.groups, fact.role, account.sum());
+            if day_ends {
+                for group in [fact.role, EVERYBODY] {
+                    self.state.groups.entry(group, new_tail).add(most);
+                }
+            }
+            let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+            if score >= wanted && score > account.told * 1.2 && account.sum() > 1.0 {
+                account.told = score;
+                finding = Some((score, account.clone()));
+            }
+            account.hour = hour;
+        }
+        if account.events.len() < 20 && account.sum() > 0.0 {
+            account.events.push(fact.seq);
+        }
+        account.note(fact, hour);
+        if let Some((score, account)) = finding {
+            out.extend(self.tell(at, score, &account));
+        }
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.state = state;
+    }
+
+    fn state_bytes(&self) -> usize {
+        let accounts = self.state.accounts.values();
+        let habits = accounts
+            .flat_map(|a| &a.habits)
+            .map(|h| h.by_value.capacity() * 13);
+        let common = self.state.common.iter().map(|c| c.first.capacity() * 30);
+        let tails = self.state.groups.values().map(Tail::bytes);
+        self.state.accounts.bytes() + habits.chain(common).chain(tails).sum::<usize>()
+    }
+}
+
+fn new_tail() -> Tail {
+    Tail::new(0.4)
+}
+
+/// How rare a sum is in its role, or among all while too little is known of the role.
+fn rarity(groups: &mut Recent<Tail>, role: u64, sum: f64) -> f64 {
+    let own = groups.entry(role, new_tail);
+    match own.is_known() {
+        true => own.rarity(sum),
+        false => groups.entry(EVERYBODY, new_tail).rarity(sum),
+    }
+}
+
+impl Takeover {
+    fn tell(&self, at: &At<'_>, score: f64, account: &Account) -> Option<Finding> {
+        let user = at.name(at.fact.user);
+        let mut says = at.says("user", user, score);
+        let mut parts: Vec<_> = account.parts.iter().zip(ASPECTS).collect();
+        parts.sort_by(|a, b| b.0.total_cmp(a.0));
+        let words = parts.iter().filter(|(part, _)| **part > 0.3).take(3);
+        let words: Vec<_> = words
+            .map(|(part, aspect)| format!("{} {part:.1}", aspect.name))
+            .collect();
+        says.summary = format!(
+            "{user} has not behaved like itself for {} active hours: {} (powers of ten by which \
+             it is likelier to be somebody else)",
+            account.hours,
+            words.join(", "),
+        );
+        says.since_ns = account.since_ns;
+        says.evidence = account.events.clone();
+        says.weight = account.events.len() as u64;
+        let strange = account.strange.iter().filter_map(|(aspect, value)| {
+            let name = ASPECTS.get(usize::from(*aspect))?.name;
+            Some(json!({"what": name, "value": at.names.of(*value)?}))
+        });
+        says.baseline = json!({
+            "evidence": rounded(account.sum()), "hours": account.hours,
+            "known_hours": rounded(account.habits[4].total),
+            "strange": strange.collect::<Vec<_>>(),
+        });
+        at.finding(&self.config, says)
+    }
+}

@@ -1,0 +1,146 @@
+//! How rare a score is among the latest scores of its kind: conformal p-values with a tail.
+//!
+//! Up to the 98 % quantile p is the rank among the scores of a sliding window (Laxhammar & Falkman
+//! 2015): valid whatever their distribution is, as long as they are exchangeable. A rank cannot say
+//! less than one in the size of the window, so beyond the quantile excesses are taken as
+//! exponential, the generalised Pareto distribution of peaks over threshold (Siffer et al., KDD
+//! 2017) with shape 0; its mean is that of the excesses seen, and never below a floor, so that a
+//! window without a tail promises nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Scores kept.
+const WINDOW: usize = 1_000;
+/// New scores after which quantile and excesses are worked out again.
+const REFIT: usize = 50;
+/// Share of scores beyond the threshold of the tail.
+const BEYOND: f64 = 0.02;
+/// No window supports a bolder claim, -log10 p.
+const MOST: f64 = 12.0;
+/// Scores before anything is rare.
+const LEAST: usize = 100;
+
+/// The latest scores of a kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    /// A ring.
+    scores: Vec<f32>,
+    next: usize,
+    since_fit: usize,
+    sorted: Vec<f32>,
+    threshold: f64,
+    excess: f64,
+    /// Least mean excess that is believed.
+    floor: f64,
+}
+
+impl Tail {
+    /// An empty window. Scores are told apart in steps of `floor`: a tail is never taken to be
+    /// shorter than that.
+    pub(crate) fn new(floor: f64) -> Self {
+        Tail {
+            floor,
+            ..Tail::default()
+        }
+    }
+
+    /// Takes in a score.
+    pub(crate) fn add(&mut self, score: f64) {
+        let score = score as f32;
+        if self.scores.len() < WINDOW {
+            self.scores.push(score);
+        } else if let Some(place) = self.scores.get_mut(self.next) {
+            *place = score;
+            self.next = (self.next + 1) % WINDOW;
+        }
+        self.since_fit += 1;
+        if self.since_fit >= REFIT {
+            self.fit();
+        }
+    }
+
+    fn fit(&mut self) {
+        self.since_fit = 0;
+        self.sorted.clone_from(&self.scores);
+        self.sorted.sort_by(f32::total_cmp);
+        let n = self.sorted.len();
+        let cut = n - ((n as f64 * BEYOND).ceil() as usize).clamp(1, n);
+        let (below, above) = self.sorted.split_at(cut);
+        self.threshold = f64::from(below.last().or(above.first()).copied().unwrap_or(0.0));
+        let excesses: f64 = above.iter().map(|s| f64::from(*s) - self.threshold).sum();
+        self.excess = (excesses / above.len().max(1) as f64)
+            .max(self.floor)
+            .max(1e-6);
+    }
+
+    /// Are there enough scores to call one rare?
+    pub(crate) fn is_known(&self) -> bool {
+        self.sorted.len() >= LEAST
+    }
+
+    /// -log10 of the share of scores that are at least `score`; 0 while too few are known.
+    pub(crate) fn rarity(&self, score: f64) -> f64 {
+        let n = self.sorted.len();
+        if n < LEAST {
+            return 0.0;
+        }
+        if score <= self.threshold {
+            let below = self.sorted.partition_point(|s| f64::from(*s) < score);
+            let p = (n - below + 1) as f64 / (n + 1) as f64;
+            return -p.log10();
+        }
+        let beyond = (score - self.threshold) / self.excess;
+        (beyond / std::f64::consts::LN_10 - BEYOND.log10()).min(MOST)
+    }
+
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.scores.capacity() + self.sorted.capacity()) * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cheap generator of numbers in (0, 1).
+    fn uniform(state: &mut u64) -> f64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 11) as f64 / (1u64 << 53) as f64 + 1e-12
+    }
+
+    #[test]
+    fn p_values_of_a_steady_source_are_uniform_and_reach_far() {
+        let (mut tail, mut state) = (Tail::new(0.1), 88_172_645_463_325_252u64);
+        let mut histogram = [0u32; 10];
+        for i in 0..20_000 {
+            let score = -uniform(&mut state).ln();
+            if i >= 1_000 {
+                let p = 10f64.powf(-tail.rarity(score));
+                histogram[((p * 10.0) as usize).min(9)] += 1;
+            }
+            tail.add(score);
+        }
+        let n: u32 = histogram.iter().sum();
+        let mut below = 0.0;
+        for (i, count) in histogram.iter().enumerate() {
+            below += f64::from(*count) / f64::from(n);
+            let ks = (below - (i as f64 + 1.0) / 10.0).abs();
+            assert!(ks < 0.05, "{histogram:?}");
+        }
+        // exp(-15) is 10^-6.5.
+        let far = tail.rarity(15.0);
+        assert!((4.5..9.0).contains(&far), "{far}");
+    }
+
+    #[test]
+    fn nothing_is_rare_while_little_is_known_and_constants_are_no_trouble() {
+        let mut tail = Tail::new(0.5);
+        assert_eq!(tail.rarity(1e9), 0.0);
+        (0..500).for_each(|_| tail.add(3.0));
+        assert!(tail.rarity(3.0) < 0.01);
+        assert!((1.7..4.0).contains(&tail.rarity(4.0)));
+    }
+}
