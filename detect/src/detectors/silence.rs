@@ -48,7 +48,7 @@ const BUSY: i64 = 24;
 const LEFT: f64 = 0.2;
 /// Sources remembered.
 const MAX_SOURCES: usize = 4_000;
-const DEFAULT_SCORE: f64 = 5.0;
+const DEFAULT_SCORE: f64 = 4.0;
 /// So many services that fall silent together are one story: what collects their logs.
 const TOGETHER: usize = 3;
 /// A watermark that jumps further starts anew.

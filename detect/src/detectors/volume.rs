@@ -31,7 +31,7 @@ const MAX_ACCOUNTS: usize = 25_000;
 const MAX_GROUPS: usize = 100;
 /// Days of an account before it is judged.
 const LEAST_DAYS: f64 = 3.0;
-const DEFAULT_SCORE: f64 = 3.2;
+const DEFAULT_SCORE: f64 = 3.6;
 /// Days without a request after which excesses begin anew.
 const AWAY: i64 = 4;
 /// Weight of the newest day, once there are more than its inverse.
