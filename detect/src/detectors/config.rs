@@ -35,7 +35,7 @@ use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// -log10 p from which on a finding is raised; first_seen 2, rate 6, token_use 5, silence 4,
-    /// volume 3.6, takeover 3.5; walk: log10 of a likelihood ratio, 10.
+    /// volume 3.6, takeover 3.4; walk: log10 of a likelihood ratio, 10.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
+use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
@@ -65,6 +66,8 @@ const ASPECTS: [Aspect; 5] = [
 ];
 /// Share of hours in which somebody else brings something new.
 const NEW: f64 = 0.8;
+/// The most that strange places, or strange agents, add up to.
+const MOST_OF_PLACES: f64 = 2.0;
 /// What a known place says: log10 of 1 - [`NEW`] to what is usual.
 const OWNED: f64 = -0.6;
 const KINDS: usize = ASPECTS.len();
@@ -82,7 +85,7 @@ const YOUNG_NS: i64 = 3 * 24 * HOUR_NS;
 const EVERYBODY: u64 = 1;
 const MAX_ACCOUNTS: usize = 25_000;
 const MAX_GROUPS: usize = 200;
-const DEFAULT_SCORE: f64 = 3.5;
+const DEFAULT_SCORE: f64 = 3.4;
 
 /// How often something was seen, in hours of activity.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -275,7 +278,13 @@ impl Account {
         }
         let ratio = (ratio / (seen.len() as f64).sqrt()).clamp(-most, most);
         if let Some(part) = self.parts.get_mut(aspect) {
-            *part = (*part + ratio).max(0.0);
+            // Places alone convict nobody: there are people who are never twice in the same.
+            let limit = if by_all {
+                f64::INFINITY
+            } else {
+                MOST_OF_PLACES
+            };
+            *part = (*part + ratio).clamp(0.0, limit);
         }
     }
 
@@ -355,6 +364,29 @@ impl FactDetector for Takeover {
     }
 }
 
+/// What is strange in one aspect, with up to two names.
+fn strange_words(at: &At<'_>, account: &Account, aspect: usize) -> String {
+    let name = ASPECTS.get(aspect).map_or("", |aspect| aspect.name);
+    let of_it = account
+        .strange
+        .iter()
+        .filter(|(of, _)| usize::from(*of) == aspect);
+    let named: Vec<_> = of_it
+        .filter_map(|(_, value)| at.names.of(*value))
+        .take(2)
+        .collect();
+    match named.is_empty() {
+        true => format!("other {name}"),
+        false => format!("other {name} ({})", named.join(", ")),
+    }
+}
+
+/// The first digit with zeros: more would claim too much.
+fn round_down(number: u64) -> u64 {
+    let unit = 10u64.pow(number.checked_ilog10().unwrap_or(0));
+    number / unit * unit
+}
+
 fn new_tail() -> Tail {
     Tail::new(0.4)
 }
@@ -372,17 +404,17 @@ impl Takeover {
     fn tell(&self, at: &At<'_>, score: f64, account: &Account) -> Option<Finding> {
         let user = at.name(at.fact.user);
         let mut says = at.says("user", user, score);
-        let mut parts: Vec<_> = account.parts.iter().zip(ASPECTS).collect();
-        parts.sort_by(|a, b| b.0.total_cmp(a.0));
-        let words = parts.iter().filter(|(part, _)| **part > 0.3).take(3);
-        let words: Vec<_> = words
-            .map(|(part, aspect)| format!("{} {part:.1}", aspect.name))
-            .collect();
+        let mut parts: Vec<_> = account.parts.iter().enumerate().collect();
+        parts.sort_by(|a, b| b.1.total_cmp(a.1));
+        let told = parts.iter().filter(|(_, part)| **part > 0.3).take(3);
+        let told: Vec<_> = told.map(|(i, _)| strange_words(at, account, *i)).collect();
+        let days = 10f64.powf(score) as u64;
         says.summary = format!(
-            "{user} has not behaved like itself for {} active hours: {} (powers of ten by which \
-             it is likelier to be somebody else)",
+            "{user} has not behaved like its owner for {} active hours: {}; one account in \
+             {} is as strange on a day",
             account.hours,
-            words.join(", "),
+            told.join(", "),
+            grouped(round_down(days)),
         );
         says.since_ns = account.since_ns;
         says.evidence = account.events.clone();
