@@ -87,11 +87,12 @@ pub(crate) struct OpenBatch {
 }
 
 impl OpenBatch {
-    pub(crate) fn new(id: u64, limits: BatchLimits) -> Self {
+    /// A batch that is filled with the help of a builder that is empty.
+    pub(crate) fn new(id: u64, limits: BatchLimits, builder: BatchBuilder) -> Self {
         OpenBatch {
             id,
             limits,
-            builder: BatchBuilder::new(limits),
+            builder,
             records: Vec::new(),
             waiting: Vec::new(),
             depends_on: Vec::new(),
@@ -213,21 +214,23 @@ impl OpenBatch {
         }
     }
 
-    /// Turns the rows into columns, drops rows that repeat an `event.id`, and maps the rest.
-    pub(crate) fn close(mut self, keys: &Keys, mappings: &Mappings) -> Closed {
-        let builder = std::mem::replace(&mut self.builder, BatchBuilder::new(self.limits));
-        let batch = self.drop_repeated_events(builder.finish(), keys);
+    /// Turns the rows into columns, drops rows that repeat an `event.id`, and maps the rest. Gives
+    /// the builder back for the next batch.
+    pub(crate) fn close(mut self, keys: &Keys, mappings: &Mappings) -> (Closed, BatchBuilder) {
+        let batch = self.builder.take();
+        let batch = self.drop_repeated_events(batch, keys);
         let batch = normalize(batch, mappings);
         for waiting in &mut self.waiting {
             waiting.outcome.accepted = waiting.accepted.len();
         }
-        Closed {
+        let closed = Closed {
             id: self.id,
             batch,
             records: self.records,
             waiting: self.waiting,
             depends_on: self.depends_on,
-        }
+        };
+        (closed, self.builder)
     }
 
     fn drop_repeated_events(&mut self, batch: EventBatch, keys: &Keys) -> EventBatch {
@@ -281,11 +284,13 @@ impl OpenBatch {
         }
         // Columns that only the dropped rows had, or that they pushed over a limit, must not be
         // in what is stored: it is what a replay of the records gives.
-        let mut builder = BatchBuilder::new(self.limits);
-        self.records
+        let OpenBatch {
+            records, builder, ..
+        } = self;
+        records
             .iter()
-            .for_each(|record| push_record(&mut builder, record));
-        builder.finish()
+            .for_each(|record| push_record(builder, record));
+        builder.take()
     }
 
     fn keep_lines(

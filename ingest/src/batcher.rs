@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use watchfire_event::{DeadLetter, EventLog, Record};
+use watchfire_event::{BatchBuilder, DeadLetter, EventLog, Record};
 
 use crate::batch::{Closed, OpenBatch, Outcome, Reply, Request, Waiting, dead_letter};
 use crate::config::IngestConfig;
@@ -163,14 +163,14 @@ struct Build {
 impl Build {
     fn run(self) {
         let mut next_id = 1;
-        let mut open = OpenBatch::new(next_id, self.config.limits);
+        let limits = self.config.limits;
+        let mut open = OpenBatch::new(next_id, limits, BatchBuilder::new(limits));
         loop {
             match self.queue.step(self.fill(&open)) {
                 Step::Take(job) => self.take(&mut open, job),
                 Step::HandOver => {
                     next_id += 1;
-                    let fresh = OpenBatch::new(next_id, self.config.limits);
-                    self.close(std::mem::replace(&mut open, fresh));
+                    open = OpenBatch::new(next_id, limits, self.close(open));
                 }
                 Step::End => break,
             }
@@ -211,15 +211,20 @@ impl Build {
         }
     }
 
-    fn close(&self, open: OpenBatch) {
+    /// Hands a batch over; gives its builder, or a new one, for the next.
+    fn close(&self, open: OpenBatch) -> BatchBuilder {
         let id = open.id();
         let close = AssertUnwindSafe(|| open.close(&self.keys, &self.mappings));
         match catch_unwind(close) {
-            Ok(closed) => self.queue.hand_over(closed),
+            Ok((closed, builder)) => {
+                self.queue.hand_over(closed);
+                builder
+            }
             Err(_) => {
                 tracing::error!("a batch broke the mappings; its requests are answered 500");
                 metrics::counter!("watchfire_ingest_panics_total").increment(1);
                 self.keys.abandon(id);
+                BatchBuilder::new(self.config.limits)
             }
         }
     }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use watchfire_detect::{Engine, EngineConfig, RuleSet};
-use watchfire_event::{Alert, EventBatch};
+use watchfire_event::{Alert, BatchBuilder, BatchLimits, EventBatch};
 use watchfire_ingest::Mappings;
 
 use super::lines::{Decoding, LineReader, Lines, decode, read_now};
@@ -133,7 +133,7 @@ fn evaluate(args: &DetectArgs, engine: Engine) -> Result<Outcome> {
         failed: None,
     });
     let turned = Condvar::new();
-    let make = |lines: &Lines| decode(lines, &meta, &mappings);
+    let make = |lines: &Lines, builder: &mut BatchBuilder| decode(lines, builder, &meta, &mappings);
     let work = || work(&lines, &turn, &turned, &make);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..args.threads).map(|_| scope.spawn(work)).collect();
@@ -164,8 +164,9 @@ fn work(
     lines: &Mutex<LineReader>,
     turn: &Mutex<Turn>,
     turned: &Condvar,
-    make: &(impl Fn(&Lines) -> (Vec<EventBatch>, Decoding) + Sync),
+    make: &(impl Fn(&Lines, &mut BatchBuilder) -> (Vec<EventBatch>, Decoding) + Sync),
 ) {
+    let mut builder = BatchBuilder::new(BatchLimits::default());
     loop {
         let taken = lines.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (number, taken) = match taken {
@@ -178,7 +179,7 @@ fn work(
             }
         };
         // A panic must not leave the others waiting for a turn that never ends.
-        let made = catch_unwind(AssertUnwindSafe(|| make(&taken)));
+        let made = catch_unwind(AssertUnwindSafe(|| make(&taken, &mut builder)));
         let turn = wait(turn, turned, number);
         if turn.failed.is_some() {
             pass_on(turn, turned, |_| {});

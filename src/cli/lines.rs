@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
-use watchfire_event::{BatchBuilder, BatchLimits, EventBatch, RowMeta};
+use watchfire_event::{BatchBuilder, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
 
 /// Lines and bytes that are made into batches at a time.
@@ -120,9 +120,11 @@ fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
 }
 
 /// Makes batches of lines; those that are not events are counted. Lines with many different
-/// fields make several batches, so that each field has a column.
+/// fields make several batches, so that each field has a column. The builder is empty before and
+/// after.
 pub(super) fn decode(
     lines: &Lines,
+    builder: &mut BatchBuilder,
     meta: &RowMeta,
     mappings: &Mappings,
 ) -> (Vec<EventBatch>, Decoding) {
@@ -137,7 +139,6 @@ pub(super) fn decode(
     let mut ended = false;
     while !ended {
         let started = Instant::now();
-        let mut builder = BatchBuilder::new(BatchLimits::default());
         while builder.columns() < WIDE {
             let Some(line) = lines.next() else {
                 ended = true;
@@ -148,7 +149,7 @@ pub(super) fn decode(
             }
         }
         let filled = builder.rows() > 0;
-        let batch = builder.finish();
+        let batch = builder.take();
         let made = Instant::now();
         decoding.decode_seconds += (made - started).as_secs_f64();
         if filled {

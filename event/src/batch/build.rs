@@ -1,61 +1,22 @@
 //! From lines of JSON to a batch.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use arrow::array::{BooleanArray, Int64Array};
 use serde_json::{Map, Value};
 
 use super::column::{self, ColumnBuilder};
+use super::gather::Spare;
 use super::parse::{self, LineCode, LineError};
+use super::tree::{NodeId, Tree};
 use super::{BatchLimits, EventBatch, Kind, Origin, RowMeta};
 use crate::field;
-
-/// A place in the tree of all paths seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NodeId(usize);
-
-impl NodeId {
-    /// The event itself.
-    pub(super) const ROOT: NodeId = NodeId(0);
-}
-
-#[derive(Debug)]
-struct Node {
-    path: Arc<str>,
-    /// Key under the parent, and which child of the parent this is.
-    key: Box<str>,
-    ordinal: usize,
-    by_key: HashMap<Box<str>, NodeId>,
-    children: Vec<NodeId>,
-    /// Columns by kind, as indices into `Rows::columns`.
-    columns: [Option<usize>; 7],
-    inner: Option<usize>,
-    /// The row in which this node was last entered, plus one.
-    entered: usize,
-}
-
-impl Node {
-    fn new(path: Arc<str>, key: &str, ordinal: usize) -> Self {
-        Node {
-            path,
-            key: key.into(),
-            ordinal,
-            by_key: HashMap::new(),
-            children: Vec::new(),
-            columns: [None; 7],
-            inner: None,
-            entered: 0,
-        }
-    }
-}
 
 /// The rows of a batch while they are read.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) limits: BatchLimits,
-    nodes: Vec<Node>,
+    tree: Tree,
     columns: Vec<ColumnBuilder>,
+    spare: Spare,
     /// The current row.
     row: usize,
     overflow: Map<String, Value>,
@@ -72,8 +33,9 @@ impl Rows {
     fn new(limits: BatchLimits) -> Self {
         Rows {
             limits,
-            nodes: vec![Node::new("".into(), "", 0)],
+            tree: Tree::new(),
             columns: Vec::new(),
+            spare: Spare::default(),
             row: 0,
             overflow: Map::new(),
             pending_key: String::new(),
@@ -85,52 +47,29 @@ impl Rows {
         }
     }
 
-    /// The child of `node` at `key`; `None` when it is new and there is no room for a column.
-    /// `expected` walks along the order of keys seen before: most events repeat it.
+    /// The child of `node` at `key`, which comes after the sibling `before`; `None` when it is
+    /// new and there is no room for a column.
     pub(super) fn child(
         &mut self,
         node: NodeId,
         key: &str,
-        expected: &mut usize,
+        before: &mut Option<NodeId>,
     ) -> Option<NodeId> {
-        let parent = self.nodes.get(node.0)?;
-        let guess = parent.children.get(*expected).copied();
-        if let Some(id) = guess
-            && self.nodes.get(id.0).is_some_and(|n| *n.key == *key)
-        {
-            *expected += 1;
-            return Some(id);
-        }
-        if let Some(id) = parent.by_key.get(key).copied() {
-            *expected = self.nodes.get(id.0).map_or(0, |n| n.ordinal + 1);
-            return Some(id);
-        }
-        if self.columns.len() >= self.limits.max_columns {
+        let room = self.columns.len() < self.limits.max_columns;
+        let child = self.tree.child(node, key, *before, room);
+        if child.is_some() {
+            *before = child;
+        } else {
             self.pending_key.clear();
             self.pending_key.push_str(key);
-            return None;
         }
-        let mut path = String::with_capacity(parent.path.len() + key.len() + 1);
-        if node != NodeId::ROOT {
-            path.push_str(&parent.path);
-            path.push('.');
-        }
-        column::escape(key, &mut path);
-        let ordinal = parent.children.len();
-        let id = NodeId(self.nodes.len());
-        self.nodes.push(Node::new(path.into(), key, ordinal));
-        if let Some(parent) = self.nodes.get_mut(node.0) {
-            parent.by_key.insert(key.into(), id);
-            parent.children.push(id);
-        }
-        *expected = ordinal + 1;
-        Some(id)
+        child
     }
 
     /// Notes that the current row has a value at `node`; true when it had one before.
     pub(super) fn enter(&mut self, node: NodeId) -> bool {
         let stamp = self.row + 1;
-        let Some(node) = self.nodes.get_mut(node.0) else {
+        let Some(node) = self.tree.get_mut(node) else {
             return false;
         };
         let repeated = node.entered == stamp;
@@ -154,26 +93,26 @@ impl Rows {
     }
 
     fn column(&mut self, node: NodeId, kind: Kind) -> Option<&mut ColumnBuilder> {
-        let full = self.columns.len() >= self.limits.max_columns;
-        let place = self.nodes.get_mut(node.0)?;
+        let place = self.tree.get_mut(node)?;
         let slot = place.columns.get_mut(kind as usize)?;
-        if slot.is_none() && !full {
-            *slot = Some(self.columns.len());
-            self.columns
-                .push(ColumnBuilder::new(place.path.clone(), Origin::Own, kind));
+        if slot.is_none() && self.columns.len() < self.limits.max_columns {
+            *slot = Some(u32::try_from(self.columns.len()).ok()?);
+            let names = (place.path.clone(), place.name.clone());
+            let builder = self.spare.builder(names, Origin::Own, kind);
+            self.columns.push(builder);
         }
-        self.columns.get_mut((*slot)?)
+        self.columns.get_mut((*slot)? as usize)
     }
 
     fn inner_column(&mut self, node: NodeId) -> Option<&mut ColumnBuilder> {
-        let full = self.columns.len() >= self.limits.max_columns;
-        let place = self.nodes.get_mut(node.0)?;
-        if place.inner.is_none() && !full {
-            place.inner = Some(self.columns.len());
-            let builder = ColumnBuilder::new(place.path.clone(), Origin::Inner, Kind::StrList);
+        let place = self.tree.get_mut(node)?;
+        if place.inner.is_none() && self.columns.len() < self.limits.max_columns {
+            place.inner = Some(u32::try_from(self.columns.len()).ok()?);
+            let names = (place.path.clone(), place.name.clone());
+            let builder = self.spare.builder(names, Origin::Inner, Kind::StrList);
             self.columns.push(builder);
         }
-        self.columns.get_mut(place.inner?)
+        self.columns.get_mut(place.inner? as usize)
     }
 
     pub(super) fn push_str(&mut self, node: NodeId, v: &str) {
@@ -265,9 +204,9 @@ impl Rows {
             Value::Bool(_) | Value::Number(_) => self.push_inner(node, &value.to_string()),
             Value::Array(list) => list.iter().for_each(|v| self.push_inner_tree(node, v)),
             Value::Object(members) => {
-                let mut expected = 0;
+                let mut before = None;
                 for (key, v) in members {
-                    match self.child(node, key, &mut expected) {
+                    match self.child(node, key, &mut before) {
                         Some(child) => self.push_inner_tree(child, v),
                         None => self.overflow_pending(node, v.clone()),
                     }
@@ -278,8 +217,8 @@ impl Rows {
 
     /// Keeps a value that found no column, at the key last asked for under `node`.
     pub(super) fn overflow_pending(&mut self, node: NodeId, value: Value) {
-        let parent = self.nodes.get(node.0).map_or("", |n| &n.path);
-        let mut name = column::unescape(parent);
+        let parent = self.tree.get(node).map_or("", |n| &n.name);
+        let mut name = parent.to_owned();
         if node != NodeId::ROOT {
             name.push('.');
         }
@@ -288,7 +227,7 @@ impl Rows {
     }
 
     fn overflow_at(&mut self, node: NodeId, value: Value) {
-        let name = column::unescape(self.nodes.get(node.0).map_or("", |n| &n.path));
+        let name = self.tree.get(node).map_or("", |n| &n.name).to_owned();
         self.keep_overflow(name, value);
     }
 
@@ -330,7 +269,7 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(limits: BatchLimits) -> Self {
-        let meta = |path: &str, kind| ColumnBuilder::new(path.into(), Origin::Meta, kind);
+        let meta = |path: &str, kind| ColumnBuilder::new(column::names(path), Origin::Meta, kind);
         BatchBuilder {
             rows: Rows::new(limits),
             source: meta(field::SOURCE, Kind::Str),
@@ -417,25 +356,33 @@ impl BatchBuilder {
 
     /// The batch. Sequence numbers are 0, 1, ...; event times are the times of receipt until
     /// [`EventBatch::with_time`] says better.
-    pub fn finish(self) -> EventBatch {
-        let rows = self.rows.row;
-        let mut columns = Vec::with_capacity(self.rows.columns.len() + 4);
-        let meta = [self.source, self.flags, self.raw, self.overflow];
-        for builder in self.rows.columns.into_iter().chain(meta) {
-            match builder.finish(rows) {
-                // An all-null column (only dead rows had it, or a meta column unused) says nothing.
-                Ok(column) if column.array.null_count() < rows => columns.push(column),
-                Ok(_) => {}
-                // Arrays are built to fit; if one did not, losing it must not lose the batch.
-                Err(error) => debug_assert!(false, "column does not fit: {error}"),
-            }
-        }
-        let batch = EventBatch::from_columns(Int64Array::from(self.received), columns);
-        if self.dead.is_empty() {
+    pub fn finish(mut self) -> EventBatch {
+        self.take()
+    }
+
+    /// The batch as [`BatchBuilder::finish`] gives it. The builder is empty then and can be filled
+    /// again, which is quicker than with a new one: it still knows the paths, and has the room.
+    pub fn take(&mut self) -> EventBatch {
+        let rows = std::mem::take(&mut self.rows.row);
+        let own = self.rows.columns.drain(..);
+        let meta = [
+            &mut self.source,
+            &mut self.flags,
+            &mut self.raw,
+            &mut self.overflow,
+        ];
+        let meta = meta.map(ColumnBuilder::take);
+        let columns = self.rows.spare.columns(own.chain(meta), rows);
+        self.rows.tree.begin();
+        self.bytes = 0;
+        let received = Int64Array::from(std::mem::take(&mut self.received));
+        let batch = EventBatch::from_columns(received, columns);
+        let dead = std::mem::take(&mut self.dead);
+        if dead.is_empty() {
             return batch;
         }
         let mut alive = vec![true; rows];
-        for row in self.dead {
+        for row in dead {
             if let Some(alive) = alive.get_mut(row) {
                 *alive = false;
             }

@@ -1,157 +1,375 @@
 //! A column while it is being built, and its name on disk.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
-};
+use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
-use super::interner::Interner;
+use super::gather::{self, Arena, Laid, Values};
+use super::interner::{Interner, Texts};
 use super::{Column, Kind, Origin};
 
-/// A growing column. Rows without a value are filled in when a later row has one.
+/// Path and name of a column, see the module's documentation.
+pub(super) type Names = (Arc<str>, Arc<str>);
+
+/// A growing column. What has no value in a row costs nothing until the column is finished.
 #[derive(Debug)]
 pub(super) struct ColumnBuilder {
-    path: Arc<str>,
+    names: Names,
     origin: Origin,
     kind: Kind,
     data: Data,
-    /// Rows closed so far.
-    rows: usize,
-    /// A list whose row is still taking values.
-    open: bool,
+    /// Rows that have a value, rising. Empty as long as these are the first ones, without a gap.
+    rows: Vec<u32>,
+    /// How many rows have a value.
+    values: usize,
+    /// The last row that has one, plus one.
+    last: usize,
 }
 
+/// The values of the rows that have one.
 #[derive(Debug)]
 enum Data {
-    Dictionary { interner: Interner, keys: Vec<i32> },
-    Int(Int64Builder),
-    Float(Float64Builder),
-    Bool(BooleanBuilder),
-    StrList(ListBuilder<StringBuilder>),
-    IntList(ListBuilder<Int64Builder>),
+    Text {
+        interner: Interner,
+        keys: Vec<i32>,
+    },
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Bool(Vec<bool>),
+    /// Members of all lists, and where each list ends.
+    StrList {
+        members: Texts,
+        ends: Vec<i32>,
+    },
+    IntList {
+        members: Vec<i64>,
+        ends: Vec<i32>,
+    },
 }
 
 impl ColumnBuilder {
-    pub(super) fn new(path: Arc<str>, origin: Origin, kind: Kind) -> Self {
+    pub(super) fn new(names: Names, origin: Origin, kind: Kind) -> Self {
         let data = match kind {
-            Kind::Str | Kind::Json => Data::Dictionary {
+            Kind::Str | Kind::Json => Data::Text {
                 interner: Interner::new(),
                 keys: Vec::new(),
             },
-            Kind::Int => Data::Int(Int64Builder::new()),
-            Kind::Float => Data::Float(Float64Builder::new()),
-            Kind::Bool => Data::Bool(BooleanBuilder::new()),
-            Kind::StrList => Data::StrList(ListBuilder::new(StringBuilder::new())),
-            Kind::IntList => Data::IntList(ListBuilder::new(Int64Builder::new())),
+            Kind::Int => Data::Int(Vec::new()),
+            Kind::Float => Data::Float(Vec::new()),
+            Kind::Bool => Data::Bool(Vec::new()),
+            Kind::StrList => Data::StrList {
+                members: Texts::default(),
+                ends: Vec::new(),
+            },
+            Kind::IntList => Data::IntList {
+                members: Vec::new(),
+                ends: Vec::new(),
+            },
         };
         ColumnBuilder {
-            path,
+            names,
             origin,
             kind,
             data,
-            rows: 0,
-            open: false,
+            rows: Vec::new(),
+            values: 0,
+            last: 0,
         }
     }
 
-    /// Fills rows up to, not including, `row` with nulls.
-    pub(super) fn pad(&mut self, row: usize) {
-        self.close_list();
-        let missing = row.saturating_sub(self.rows);
-        if missing == 0 {
-            return;
-        }
-        match &mut self.data {
-            Data::Dictionary { keys, .. } => keys.resize(keys.len() + missing, -1),
-            Data::Int(b) => b.append_nulls(missing),
-            Data::Float(b) => b.append_nulls(missing),
-            Data::Bool(b) => b.append_nulls(missing),
-            Data::StrList(b) => (0..missing).for_each(|_| b.append(false)),
-            Data::IntList(b) => (0..missing).for_each(|_| b.append(false)),
-        }
-        self.rows = row;
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
-    fn close_list(&mut self) {
-        if !std::mem::take(&mut self.open) {
-            return;
+    /// Rows that have a value.
+    pub(super) fn values(&self) -> usize {
+        self.values
+    }
+
+    /// Makes an empty builder that of another column of the same kind.
+    pub(super) fn rename(&mut self, names: Names, origin: Origin) {
+        self.names = names;
+        self.origin = origin;
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> ColumnBuilder {
+        let empty = ColumnBuilder::new(self.names.clone(), self.origin, self.kind);
+        std::mem::replace(self, empty)
+    }
+
+    /// Notes that `row` has a value; false when it has one already.
+    fn enter(&mut self, row: usize) -> bool {
+        let Ok(number) = u32::try_from(row) else {
+            return false;
+        };
+        if row < self.last {
+            return false;
         }
-        match &mut self.data {
-            Data::StrList(b) => b.append(true),
-            Data::IntList(b) => b.append(true),
-            _ => {}
+        if !self.rows.is_empty() {
+            self.rows.push(number);
+        } else if row != self.values {
+            self.rows.extend((0..number).take(self.values));
+            self.rows.push(number);
         }
-        self.rows += 1;
+        self.values += 1;
+        self.last = row + 1;
+        true
     }
 
     pub(super) fn push_str(&mut self, row: usize, v: &str) {
-        self.pad(row);
-        if let Data::Dictionary { interner, keys } = &mut self.data {
-            keys.push(interner.intern(v).unwrap_or(-1));
-            self.rows += 1;
+        if let Data::Text { interner, .. } = &mut self.data
+            && let Some(key) = interner.intern(v)
+            && self.enter(row)
+            && let Data::Text { keys, .. } = &mut self.data
+        {
+            keys.push(key);
         }
     }
 
     pub(super) fn push_int(&mut self, row: usize, v: i64) {
-        self.pad(row);
-        if let Data::Int(b) = &mut self.data {
-            b.append_value(v);
-            self.rows += 1;
+        if self.enter(row)
+            && let Data::Int(values) = &mut self.data
+        {
+            values.push(v);
         }
     }
 
     pub(super) fn push_float(&mut self, row: usize, v: f64) {
-        self.pad(row);
-        if let Data::Float(b) = &mut self.data {
-            b.append_value(v);
-            self.rows += 1;
+        if self.enter(row)
+            && let Data::Float(values) = &mut self.data
+        {
+            values.push(v);
         }
     }
 
     pub(super) fn push_bool(&mut self, row: usize, v: bool) {
-        self.pad(row);
-        if let Data::Bool(b) = &mut self.data {
-            b.append_value(v);
-            self.rows += 1;
+        if self.enter(row)
+            && let Data::Bool(values) = &mut self.data
+        {
+            values.push(v);
         }
     }
 
-    /// Adds a value to the list of `row`, which stays open for more.
+    /// Adds a value to the list of `row`, which stays open for more until another row comes.
     pub(super) fn push_member(&mut self, row: usize, v: &str) {
-        if !(self.open && self.rows == row) {
-            self.pad(row);
-        }
-        if let Data::StrList(b) = &mut self.data {
-            b.values().append_value(v);
-            self.open = true;
+        let fresh = self.enter(row);
+        if let Data::StrList { members, ends } = &mut self.data {
+            members.push(v);
+            close(ends, members.ends.len() - 1, fresh);
         }
     }
 
-    /// Adds an integer to the list of `row`, which stays open for more.
+    /// Adds an integer to the list of `row`, which stays open for more until another row comes.
     pub(super) fn push_int_member(&mut self, row: usize, v: i64) {
-        if !(self.open && self.rows == row) {
-            self.pad(row);
+        let fresh = self.enter(row);
+        if let Data::IntList { members, ends } = &mut self.data {
+            members.push(v);
+            close(ends, members.len(), fresh);
         }
-        if let Data::IntList(b) = &mut self.data {
-            b.values().append_value(v);
-            self.open = true;
+    }
+
+    /// Moves the values into the arena, as a column of `rows` rows.
+    pub(super) fn lay(&mut self, rows: usize, arena: &mut Arena) -> Laid {
+        let (at, values) = (&self.rows[..], self.values);
+        let nulls = (values < rows).then(|| mark(&mut arena.words, at, values, rows, |_| true));
+        let values = match &mut self.data {
+            Data::Text { interner, keys } => {
+                let keys = spread(&mut arena.i32s, keys, at, rows);
+                let (ends, text) = arena.put_texts(&mut interner.texts);
+                Values::Text { keys, ends, text }
+            }
+            Data::Int(values) => Values::Int(spread(&mut arena.i64s, values, at, rows)),
+            Data::Float(values) => Values::Float(spread(&mut arena.f64s, values, at, rows)),
+            Data::Bool(bools) => {
+                let is_set = |i: usize| bools.get(i) == Some(&true);
+                Values::Bool(mark(&mut arena.words, at, values, rows, is_set))
+            }
+            Data::StrList { members, ends } => {
+                let offsets = offsets(&mut arena.i32s, ends, at, rows);
+                let (ends, text) = arena.put_texts(members);
+                Values::StrList {
+                    offsets,
+                    ends,
+                    text,
+                }
+            }
+            Data::IntList { members, ends } => {
+                let offsets = offsets(&mut arena.i32s, ends, at, rows);
+                let start = put(&mut arena.i64s, members);
+                let members = start..arena.i64s.len();
+                Values::IntList { offsets, members }
+            }
+        };
+        Laid { nulls, values }
+    }
+
+    /// Forgets all values and keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        (self.values, self.last) = (0, 0);
+        match &mut self.data {
+            Data::Text { interner, keys } => {
+                interner.clear();
+                keys.clear();
+            }
+            Data::Int(values) => values.clear(),
+            Data::Float(values) => values.clear(),
+            Data::Bool(values) => values.clear(),
+            Data::StrList { members, ends } => {
+                members.clear();
+                ends.clear();
+            }
+            Data::IntList { members, ends } => {
+                members.clear();
+                ends.clear();
+            }
+        }
+    }
+
+    /// Bytes of room, about.
+    pub(super) fn room(&self) -> usize {
+        let data = match &self.data {
+            Data::Text { interner, keys } => interner.room() + 4 * keys.capacity(),
+            Data::Int(values) => 8 * values.capacity(),
+            Data::Float(values) => 8 * values.capacity(),
+            Data::Bool(values) => values.capacity(),
+            Data::StrList { members, ends } => {
+                members.text.capacity() + 4 * (members.ends.capacity() + ends.capacity())
+            }
+            Data::IntList { members, ends } => 8 * members.capacity() + 4 * ends.capacity(),
+        };
+        size_of::<ColumnBuilder>() + data + 4 * self.rows.capacity()
+    }
+
+    /// The column without its values.
+    pub(super) fn column(&self) -> Bare {
+        Bare {
+            names: self.names.clone(),
+            kind: self.kind,
+            origin: self.origin,
         }
     }
 
     /// The finished column of `rows` rows.
     pub(super) fn finish(mut self, rows: usize) -> Result<Column, ArrowError> {
-        self.pad(rows);
-        let array: ArrayRef = match self.data {
-            Data::Dictionary { interner, keys } => interner.finish(keys)?,
-            Data::Int(mut b) => Arc::new(b.finish()),
-            Data::Float(mut b) => Arc::new(b.finish()),
-            Data::Bool(mut b) => Arc::new(b.finish()),
-            Data::StrList(mut b) => Arc::new(b.finish()),
-            Data::IntList(mut b) => Arc::new(b.finish()),
-        };
-        Ok(Column::new(&self.path, self.kind, self.origin, array))
+        let array = gather::alone(&mut self, rows)?;
+        Ok(self.column().with(array))
+    }
+}
+
+/// A column that waits for its values.
+#[derive(Debug)]
+pub(super) struct Bare {
+    names: Names,
+    kind: Kind,
+    origin: Origin,
+}
+
+impl Bare {
+    pub(super) fn with(self, array: ArrayRef) -> Column {
+        let (path, name) = self.names;
+        Column {
+            name,
+            path,
+            kind: self.kind,
+            origin: self.origin,
+            array,
+        }
+    }
+}
+
+impl Arena {
+    fn put_texts(&mut self, texts: &mut Texts) -> (Range<usize>, Range<usize>) {
+        let ends = put(&mut self.i32s, &mut texts.ends);
+        let ends = ends..self.i32s.len();
+        let text = self.text.len();
+        if text == 0 {
+            std::mem::swap(&mut self.text, &mut texts.text);
+        } else {
+            self.text.push_str(&texts.text);
+        }
+        (ends, text..self.text.len())
+    }
+}
+
+/// Puts values behind those of other columns; gives where they begin.
+fn put<T: Copy>(out: &mut Vec<T>, values: &mut Vec<T>) -> usize {
+    let start = out.len();
+    if start == 0 {
+        std::mem::swap(out, values);
+    } else {
+        out.extend_from_slice(values);
+    }
+    start
+}
+
+/// Puts one value a row behind those of other columns, those of the rows `at` (if empty, of the
+/// first rows) and zeros elsewhere; gives where they begin.
+fn spread<T: Copy + Default>(
+    out: &mut Vec<T>,
+    values: &mut Vec<T>,
+    at: &[u32],
+    rows: usize,
+) -> usize {
+    if at.is_empty() {
+        let start = put(out, values);
+        out.resize(start + rows, T::default());
+        return start;
+    }
+    let start = out.len();
+    out.resize(start + rows, T::default());
+    let out = out.get_mut(start..).unwrap_or_default();
+    for (row, value) in at.iter().zip(values) {
+        if let Some(slot) = out.get_mut(*row as usize) {
+            *slot = *value;
+        }
+    }
+    start
+}
+
+/// Puts one bit a row: set for the rows `at` (if empty, the first ones) where `is_set` says so of
+/// the place of the value. Gives the word where they begin.
+fn mark(
+    out: &mut Vec<u64>,
+    at: &[u32],
+    values: usize,
+    rows: usize,
+    is_set: impl Fn(usize) -> bool,
+) -> usize {
+    let start = out.len();
+    out.resize(start + rows.div_ceil(64), 0);
+    let out = out.get_mut(start..).unwrap_or_default();
+    for i in (0..values).filter(|i| is_set(*i)) {
+        let row = at.get(i).map_or(i, |row| *row as usize);
+        if let Some(word) = out.get_mut(row / 64) {
+            *word |= 1 << (row % 64);
+        }
+    }
+    start
+}
+
+/// Puts where the list of each row begins, and where the last ends.
+fn offsets(out: &mut Vec<i32>, ends: &[i32], at: &[u32], rows: usize) -> usize {
+    let start = out.len();
+    let mut end = 0;
+    for (i, next) in ends.iter().enumerate() {
+        let row = at.get(i).map_or(i, |row| *row as usize);
+        out.resize(start + row + 1, end);
+        end = *next;
+    }
+    out.resize(start + rows + 1, end);
+    start
+}
+
+/// Notes where the last list ends, or that of a fresh row.
+fn close(ends: &mut Vec<i32>, members: usize, fresh: bool) {
+    let end = i32::try_from(members).unwrap_or(i32::MAX);
+    match ends.last_mut() {
+        Some(last) if !fresh => *last = end,
+        _ => ends.push(end),
     }
 }
 
@@ -177,9 +395,10 @@ const KINDS: [(Kind, &str); 7] = [
 impl Column {
     /// A column at `path` (escaped, see the module's documentation).
     pub fn new(path: &str, kind: Kind, origin: Origin, array: ArrayRef) -> Column {
+        let (path, name) = names(path);
         Column {
-            name: unescape(path).into(),
-            path: path.into(),
+            name,
+            path,
             kind,
             origin,
             array,
@@ -219,8 +438,17 @@ pub(super) fn escape(key: &str, path: &mut String) {
     }
 }
 
+/// A path with its name.
+pub(super) fn names(path: &str) -> Names {
+    let shared: Arc<str> = path.into();
+    match path.contains('\\') {
+        true => (shared, unescape(path).into()),
+        false => (Arc::clone(&shared), shared),
+    }
+}
+
 /// A path without its escapes.
-pub(super) fn unescape(path: &str) -> String {
+fn unescape(path: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut chars = path.chars();
     while let Some(c) = chars.next() {

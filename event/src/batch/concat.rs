@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt64Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, StringArray, UInt64Array,
+    new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute;
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use serde_json::{Map, Value};
 
-use super::column::ColumnBuilder;
-use super::interner::Interner;
+use super::column::{self, ColumnBuilder};
+use super::interner::{Interner, Texts};
 use super::{Column, EventBatch, Kind, Origin};
 use crate::field;
 
@@ -72,7 +76,7 @@ impl EventBatch {
         if leaving.is_empty() {
             return self.clone();
         }
-        let meta = |path: &str, kind| ColumnBuilder::new(path.into(), Origin::Meta, kind);
+        let meta = |path: &str, kind| ColumnBuilder::new(column::names(path), Origin::Meta, kind);
         let mut overflow = meta(field::OVERFLOW, Kind::Json);
         let mut raw = meta(field::RAW, Kind::Str);
         for row in 0..self.rows() {
@@ -188,5 +192,21 @@ fn concat_dictionaries(
             keys.push(*slot);
         }
     }
-    interner.finish(keys)
+    dictionary(keys, interner)
+}
+
+/// An array of the interned strings with these numbers; negative ones are null.
+fn dictionary(mut keys: Vec<i32>, interner: Interner) -> Result<ArrayRef, ArrowError> {
+    let is_valid = |row: usize| keys.get(row).is_some_and(|key| *key >= 0);
+    let valid = NullBuffer::new(BooleanBuffer::collect_bool(keys.len(), is_valid));
+    let nulls = (valid.null_count() > 0).then_some(valid);
+    if nulls.is_some() {
+        keys.iter_mut().for_each(|key| *key = (*key).max(0));
+    }
+    let Texts { text, ends } = interner.texts;
+    let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+    let values = StringArray::try_new(ends, text.into_bytes().into(), None)?;
+    let keys = Int32Array::try_new(ScalarBuffer::from(keys), nulls)?;
+    let array = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values))?;
+    Ok(Arc::new(array))
 }

@@ -1,13 +1,62 @@
 //! Gives equal strings equal numbers: the dictionary of a column while it is being built.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::Int32Type;
-use arrow::error::ArrowError;
+use ahash::RandomState;
 use hashbrown::HashTable;
+
+/// So many strings are compared one by one, without hashing.
+const FEW: usize = 8;
+
+/// Strings, one after the other.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) text: String,
+    /// Where each begins, and the last ends.
+    pub(super) ends: Vec<i32>,
+}
+
+impl Texts {
+    fn new() -> Self {
+        Texts {
+            text: String::new(),
+            ends: vec![0],
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len().saturating_sub(1)
+    }
+
+    fn is_at(&self, id: usize, value: &str) -> bool {
+        self.bytes(id) == Some(value.as_bytes())
+    }
+
+    fn bytes(&self, id: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.ends.get(id)?, *self.ends.get(id + 1)?);
+        self.text.as_bytes().get(from as usize..to as usize)
+    }
+
+    /// Adds a string. False when all together would pass 2 GiB.
+    pub(super) fn push(&mut self, value: &str) -> bool {
+        let Ok(end) = i32::try_from(self.text.len() + value.len()) else {
+            return false;
+        };
+        self.text.push_str(value);
+        self.ends.push(end);
+        true
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.ends.push(0);
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Texts::new()
+    }
+}
 
 /// Distinct strings in order of first appearance.
 ///
@@ -15,9 +64,11 @@ use hashbrown::HashTable;
 #[derive(Debug)]
 pub(super) struct Interner {
     hasher: RandomState,
+    /// Empty while there are few strings.
     table: HashTable<i32>,
-    text: String,
-    ends: Vec<i32>,
+    pub(super) texts: Texts,
+    /// The number given last: many columns say the same again and again.
+    last: usize,
 }
 
 impl Interner {
@@ -25,62 +76,96 @@ impl Interner {
         Interner {
             hasher: RandomState::new(),
             table: HashTable::new(),
-            text: String::new(),
-            ends: vec![0],
+            texts: Texts::new(),
+            last: 0,
         }
     }
 
     /// The number of `value`, new or known. `None` when the dictionary would pass 2 GiB.
     pub(super) fn intern(&mut self, value: &str) -> Option<i32> {
+        if self.texts.is_at(self.last, value) {
+            return i32::try_from(self.last).ok();
+        }
+        let known = self.texts.len();
+        let found = if known <= FEW {
+            (0..known).find(|id| self.texts.is_at(*id, value))
+        } else {
+            self.find(value)
+        };
+        let id = match found {
+            Some(id) => id,
+            None => self.add(value)?,
+        };
+        self.last = id;
+        i32::try_from(id).ok()
+    }
+
+    fn find(&self, value: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(value.as_bytes());
+        let is_at = |id: &i32| self.texts.is_at(*id as usize, value);
+        self.table.find(hash, is_at).map(|id| *id as usize)
+    }
+
+    fn add(&mut self, value: &str) -> Option<usize> {
+        let id = self.texts.len();
+        if i32::try_from(id + 1).is_err() || !self.texts.push(value) {
+            return None;
+        }
+        // The table begins with the first that are not few any more.
+        let first = if id == FEW { 0 } else { id };
         let Interner {
             hasher,
             table,
-            text,
-            ends,
+            texts,
+            ..
         } = self;
-        let at = |id: i32| slice(text, ends, id);
-        let hash = hasher.hash_one(value);
-        if let Some(id) = table.find(hash, |id| at(*id) == value) {
-            return Some(*id);
+        let hash_of = |id: usize| texts.bytes(id).map_or(0, |bytes| hasher.hash_one(bytes));
+        for id in (first..=id).filter(|_| id >= FEW) {
+            let number = i32::try_from(id).ok()?;
+            table.insert_unique(hash_of(id), number, |id| hash_of(*id as usize));
         }
-        let end = i32::try_from(text.len() + value.len()).ok()?;
-        let id = i32::try_from(ends.len() - 1).ok()?;
-        table.insert_unique(hash, id, |id| hasher.hash_one(at(*id)));
-        text.push_str(value);
-        ends.push(end);
         Some(id)
     }
 
     /// Bytes of text held.
     pub(super) fn text_bytes(&self) -> usize {
-        self.text.len()
+        self.texts.text.len()
     }
 
-    /// A dictionary array of these strings with `keys` (negative: null).
-    pub(super) fn finish(self, keys: Vec<i32>) -> Result<ArrayRef, ArrowError> {
-        let values = StringArray::try_new(
-            OffsetBuffer::new(ScalarBuffer::from(self.ends)),
-            self.text.into_bytes().into(),
-            None,
-        )?;
-        let nulls: Option<arrow::buffer::NullBuffer> = if keys.iter().any(|k| *k < 0) {
-            Some(keys.iter().map(|k| *k >= 0).collect::<Vec<bool>>().into())
-        } else {
-            None
-        };
-        let keys: Vec<i32> = keys.into_iter().map(|k| k.max(0)).collect();
-        let keys = Int32Array::new(ScalarBuffer::from(keys), nulls);
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            keys,
-            Arc::new(values),
-        )?))
+    /// Forgets all strings and keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.texts.clear();
+        self.last = 0;
+    }
+
+    /// Bytes of room, about.
+    pub(super) fn room(&self) -> usize {
+        let Texts { text, ends } = &self.texts;
+        text.capacity() + 4 * ends.capacity() + 5 * self.table.capacity()
     }
 }
 
-fn slice<'a>(text: &'a str, ends: &[i32], id: i32) -> &'a str {
-    let id = id as usize;
-    match (ends.get(id), ends.get(id + 1)) {
-        (Some(from), Some(to)) => text.get(*from as usize..*to as usize).unwrap_or(""),
-        _ => "",
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn equal_strings_have_equal_numbers_however_many_there_are() {
+        let mut interner = Interner::new();
+        for round in 0..3 {
+            for n in 0..100 {
+                let value = format!("value {n}");
+                assert_eq!(interner.intern(&value), Some(n), "round {round}");
+                assert_eq!(interner.intern(&value), Some(n));
+            }
+        }
+        assert_eq!(interner.intern(""), Some(100));
+        interner.clear();
+        assert_eq!(interner.intern("other"), Some(0));
+        assert_eq!(interner.intern("value 0"), Some(1));
+        assert_eq!(interner.text_bytes(), 12);
     }
 }

@@ -18,16 +18,19 @@ mod build;
 mod column;
 mod concat;
 mod convert;
+mod flags;
+mod gather;
 mod giveback;
 mod interner;
+mod names;
 mod parse;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod values;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, Int64Array, UInt64Array};
 
@@ -105,8 +108,8 @@ pub struct EventBatch {
     /// Time of receipt of each row, nanoseconds since the epoch.
     pub(crate) received: Int64Array,
     pub(crate) columns: Arc<[Column]>,
-    /// Columns by name, in column order.
-    pub(crate) by_name: Arc<HashMap<Arc<str>, Vec<usize>>>,
+    /// Columns by name, made when first asked for: many batches are only passed on.
+    pub(crate) by_name: Arc<OnceLock<names::ByName>>,
 }
 
 /// What is the same for all rows of a request.

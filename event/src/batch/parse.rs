@@ -6,7 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::build::{NodeId, Rows};
+use super::build::Rows;
+use super::tree::NodeId;
 
 /// The stable code of a refused line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,12 +134,12 @@ fn visit_object<'de, A: MapAccess<'de>>(
         rows.too_deep = true;
         return Err(A::Error::custom("too deep"));
     }
-    let mut expected = 0;
+    let mut before = None;
     let mut any = false;
     while let Some(child) = map.next_key_seed(KeySeed {
         rows: &mut *rows,
         node,
-        expected: &mut expected,
+        before: &mut before,
     })? {
         any = true;
         match child {
@@ -168,7 +169,7 @@ fn visit_object<'de, A: MapAccess<'de>>(
 struct KeySeed<'r, 'e> {
     rows: &'r mut Rows,
     node: NodeId,
-    expected: &'e mut usize,
+    before: &'e mut Option<NodeId>,
 }
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_, '_> {
@@ -187,7 +188,7 @@ impl Visitor<'_> for KeySeed<'_, '_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.rows.child(self.node, key, self.expected))
+        Ok(self.rows.child(self.node, key, self.before))
     }
 }
 

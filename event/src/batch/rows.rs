@@ -1,6 +1,5 @@
 //! What can be asked of a batch, and how rows and columns of it are chosen.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,7 +11,8 @@ use arrow::compute;
 use arrow::datatypes::{Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use super::{Column, EventBatch, Kind, Origin};
+use super::names::ByName;
+use super::{Column, EventBatch, Kind};
 
 impl EventBatch {
     /// A batch with sequence numbers 0, 1, ... and event times equal to times of receipt.
@@ -28,19 +28,12 @@ impl EventBatch {
         received: Int64Array,
         columns: Vec<Column>,
     ) -> Self {
-        let mut by_name: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
-        for (i, column) in columns.iter().enumerate() {
-            by_name.entry(column.name.clone()).or_default().push(i);
-        }
-        for list in by_name.values_mut() {
-            list.sort_by_key(|i| columns.get(*i).map(|c| c.origin));
-        }
         EventBatch {
             seq,
             time,
             received,
             columns: columns.into(),
-            by_name: by_name.into(),
+            by_name: Arc::default(),
         }
     }
 
@@ -86,8 +79,10 @@ impl EventBatch {
 
     /// The columns of that name: the event's own first, then mapped, inner, ours.
     pub fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Column> + use<'a> {
-        let found = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
-        found.iter().filter_map(|i| self.columns.get(*i))
+        let by_name = self.by_name.get_or_init(|| ByName::of(&self.columns));
+        by_name
+            .get(&self.columns, name)
+            .filter_map(|i| self.columns.get(i))
     }
 
     /// Numbers the rows `first`, `first + 1`, ...
@@ -115,30 +110,6 @@ impl EventBatch {
             self.time = time;
         }
         self
-    }
-
-    /// Adds a flag (see [`crate::field`]) to the rows where `mask` is set.
-    #[must_use]
-    pub fn with_flag(self, flag: &str, mask: &BooleanBuffer) -> Self {
-        use arrow::array::{ListBuilder, StringBuilder};
-        let mut builder = ListBuilder::new(StringBuilder::new());
-        for row in 0..self.rows() {
-            let before = self.flags(row);
-            let set = mask.value(row);
-            before.iter().for_each(|f| builder.values().append_value(f));
-            if set {
-                builder.values().append_value(flag);
-            }
-            builder.append(set || !before.is_empty());
-        }
-        let array: ArrayRef = Arc::new(builder.finish());
-        let flags = Column::new(crate::field::FLAGS, Kind::StrList, Origin::Meta, array);
-        let others = self
-            .columns
-            .iter()
-            .filter(|c| !(c.origin == Origin::Meta && &*c.name == crate::field::FLAGS));
-        let columns = others.cloned().chain([flags]).collect();
-        Self::assemble(self.seq, self.time, self.received, columns)
     }
 
     fn map_arrays(
@@ -207,13 +178,9 @@ impl EventBatch {
         )
     }
 
-    /// Bytes of memory held, shared buffers counted each time.
+    /// Bytes of memory held, about. What batches share is counted in each.
     pub fn memory_bytes(&self) -> usize {
-        let columns: usize = self
-            .columns
-            .iter()
-            .map(|c| c.array.get_array_memory_size())
-            .sum();
+        let columns: usize = self.columns.iter().map(Column::memory_bytes).sum();
         columns + self.columns.len() * size_of::<Column>() + self.rows() * 24
     }
 }
@@ -227,5 +194,32 @@ impl Column {
             dictionary.keys(),
             dictionary.values().as_string_opt::<i32>()?,
         ))
+    }
+
+    /// Bytes of its values, and about what an array takes besides. Columns can share buffers,
+    /// so the arrays themselves cannot be asked.
+    fn memory_bytes(&self) -> usize {
+        const ARRAY: usize = 256;
+        let array = self.array.as_ref();
+        let nulls = array.nulls().map_or(0, |_| array.len() / 8);
+        let texts = |values: &StringArray| values.value_data().len() + 4 * values.len();
+        let values = match self.kind {
+            Kind::Str | Kind::Json => {
+                let values = self.dictionary().map_or(0, |(_, values)| texts(values));
+                4 * array.len() + values
+            }
+            Kind::Int | Kind::Float => 8 * array.len(),
+            Kind::Bool => array.len() / 8,
+            Kind::StrList => {
+                let lists = array.as_list_opt::<i32>();
+                let members = lists.and_then(|l| l.values().as_string_opt::<i32>());
+                4 * array.len() + members.map_or(0, texts)
+            }
+            Kind::IntList => {
+                let members = array.as_list_opt::<i32>().map_or(0, |l| l.values().len());
+                4 * array.len() + 8 * members
+            }
+        };
+        ARRAY + nulls + values
     }
 }

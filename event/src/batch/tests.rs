@@ -160,6 +160,23 @@ fn fields_beyond_the_limit_stay_searchable() {
 }
 
 #[test]
+fn flags_are_added_to_those_that_are_there() {
+    let batch = batch(&[r#"{"a":1,"a":2}"#, r#"{"a":1}"#, r#"{"a":1}"#]);
+    let masks = [
+        vec![true, false, false],
+        vec![true, true, false],
+        vec![true],
+    ];
+    let masks = masks.map(|mask| mask.into_iter().collect());
+    let flags: Vec<_> = ["one", "two", "too_short"].into_iter().zip(masks).collect();
+    let batch = batch.with_flags(&flags);
+    assert_eq!(batch.flags(0), [field::FLAG_DUP_KEY, "one", "two"]);
+    assert_eq!(batch.flags(1), ["two"]);
+    assert!(batch.flags(2).is_empty());
+    assert_eq!(batch.named(field::FLAGS).count(), 1);
+}
+
+#[test]
 fn physical_names_are_taken_apart_again() {
     let batch = batch(&[r#"{"a.b":"x","c":[1],"d":{"e":1.5}}"#]);
     for column in batch.columns() {
@@ -217,6 +234,16 @@ fn built(events: &[Value], max_columns: usize) -> EventBatch {
     )
 }
 
+/// Lines of a wide batch, each with few of its fields; some break half way.
+fn any_sparse_lines() -> impl Strategy<Value = Vec<String>> {
+    let few = prop_oneof![Just(json!(true)), "[ab]{0,2}".prop_map(Value::from)];
+    let value = prop_oneof![3 => few, 1 => any_json()];
+    let event = prop::collection::vec(("[a-z]", value), 0..4)
+        .prop_map(|m| Value::Object(m.into_iter().collect()).to_string());
+    let broken = event.clone().prop_map(|line| line.replace('}', ""));
+    prop::collection::vec(prop_oneof![9 => event, 1 => broken], 0..90)
+}
+
 fn given_back(batch: &EventBatch) -> Vec<Value> {
     (0..batch.rows()).map(|row| batch.event_json(row)).collect()
 }
@@ -244,6 +271,28 @@ proptest! {
         let rows: Vec<u32> = (0..events.len() as u32).rev().collect();
         let reversed: Vec<Value> = events.into_iter().rev().collect();
         prop_assert_eq!(given_back(&filed.take(&rows)), reversed);
+    }
+
+    #[test]
+    fn a_builder_gives_the_same_when_it_is_used_again(
+        parts in prop::collection::vec(any_sparse_lines(), 1..4),
+        max_columns in 1usize..60,
+    ) {
+        let limits = BatchLimits { max_columns, ..BatchLimits::default() };
+        let mut again = BatchBuilder::new(limits);
+        for lines in parts {
+            let mut fresh = BatchBuilder::new(limits);
+            let mut events: Vec<Value> = Vec::new();
+            for line in &lines {
+                let taken = fresh.push(line.as_bytes(), &meta());
+                prop_assert_eq!(again.push(line.as_bytes(), &meta()), taken.clone());
+                events.extend(taken.ok().and_then(|()| serde_json::from_str(line).ok()));
+            }
+            let (fresh, again) = (fresh.finish(), again.take());
+            prop_assert_eq!(given_back(&fresh), events);
+            let files = (fresh.to_record_batch().unwrap(), again.to_record_batch().unwrap());
+            prop_assert_eq!(files.0, files.1);
+        }
     }
 
     #[test]

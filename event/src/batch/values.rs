@@ -91,17 +91,8 @@ impl EventBatch {
         all
     }
 
-    fn meta(&self, name: &str) -> Option<&Column> {
+    pub(super) fn meta(&self, name: &str) -> Option<&Column> {
         self.named(name).find(|c| c.origin == Origin::Meta)
-    }
-
-    /// What was odd about the event, see [`crate::field`].
-    pub fn flags(&self, row: usize) -> Vec<String> {
-        let mut flags = Vec::new();
-        if let Some(column) = self.meta(field::FLAGS) {
-            column.for_each_text(row, |v| flags.push(v.into_owned()));
-        }
-        flags
     }
 
     /// Name of the token that shipped the event.

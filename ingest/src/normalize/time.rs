@@ -147,14 +147,8 @@ impl Times {
             }),
             (field::FLAG_CLOCK_SKEW, &skewed),
         ];
-        let mut batch = batch.with_time(times);
-        for (flag, has) in flags {
-            let mask = BooleanBuffer::collect_bool(rows, has);
-            if mask.count_set_bits() > 0 {
-                batch = batch.with_flag(flag, &mask);
-            }
-        }
-        batch
+        let flags = flags.map(|(flag, has)| (flag, BooleanBuffer::collect_bool(rows, has)));
+        batch.with_time(times).with_flags(&flags)
     }
 }
 
