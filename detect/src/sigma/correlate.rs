@@ -6,8 +6,9 @@
 //! between rules is kept where the correlation asks for order), an older one is left out and
 //! counted. Groups are judged each for itself: a slow shipper harms nobody else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use ahash::HashMap;
 use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{
     CompiledCorrelation, CorrelationEngine, CorrelationSnapshot, DetectionBody, EvaluationResult,
@@ -50,10 +51,18 @@ impl Group {
     fn add(&mut self, matched: &mut Match<'_>, time: i64, span: i64) {
         let quiet = self.recent.is_empty() || time.saturating_sub(self.newest) > span;
         if quiet {
-            self.clauses = (matched.clauses)();
+            self.clauses.clear();
+            (matched.clauses)(&mut |clauses| self.clauses.clone_from(clauses));
         } else if !self.clauses.is_empty() {
-            let clauses = (matched.clauses)();
-            self.clauses.retain(|clause| clauses.contains(clause));
+            let mut common = BTreeSet::new();
+            (matched.clauses)(&mut |clauses| {
+                if *clauses == self.clauses {
+                    std::mem::swap(&mut common, &mut self.clauses);
+                } else {
+                    common.extend(self.clauses.intersection(clauses).cloned());
+                }
+            });
+            self.clauses = common;
         }
         self.newest = self.newest.max(time);
         self.recent.push_back((time, matched.seq));
@@ -61,7 +70,15 @@ impl Group {
             self.recent.pop_front();
         }
         for (kind, value) in matched.entities {
-            self.named.retain(|(k, v, _)| k != kind || v != value);
+            let known = self.named.iter();
+            let mut known = known.enumerate().rev();
+            let known = known.find(|(_, (k, v, _))| k == kind && v == value);
+            if let Some((place, _)) = known {
+                let mut named = self.named.remove(place);
+                named.2 = time;
+                self.named.push(named);
+                continue;
+            }
             let same = || self.named.iter().position(|(k, ..)| k == kind);
             let count = self.named.iter().filter(|(k, ..)| k == kind).count();
             if count >= MAX_NAMED
@@ -80,8 +97,9 @@ pub(crate) struct Match<'a> {
     pub(crate) time_ns: i64,
     pub(crate) seq: u64,
     pub(crate) entities: &'a BTreeMap<String, String>,
-    /// Gives clauses that find the event. Asked only where a group still needs them.
-    pub(crate) clauses: &'a mut dyn FnMut() -> BTreeSet<String>,
+    /// Shows clauses that find the event, if there are any. Asked only where a group still needs
+    /// them.
+    pub(crate) clauses: &'a mut dyn FnMut(&mut dyn FnMut(&BTreeSet<String>)),
 }
 
 /// What a correlator has learned.
@@ -155,8 +173,8 @@ impl Correlator {
             names: names
                 .filter_map(|r| Some((r.id.clone()?, r.name.clone())))
                 .collect(),
-            subjects: component.subjects(),
-            groups: HashMap::new(),
+            subjects: component.subjects().into_iter().collect(),
+            groups: HashMap::default(),
             newest: i64::MIN,
             fed: 0,
             late: 0,
@@ -203,8 +221,12 @@ impl Correlator {
             return Vec::new();
         }
         for key in &keys {
-            let group = self.groups.entry(key.clone()).or_default();
-            group.add(matched, time, span);
+            if !self.groups.contains_key(key) {
+                self.groups.insert(key.clone(), Group::default());
+            }
+            if let Some(group) = self.groups.get_mut(key) {
+                group.add(matched, time, span);
+            }
         }
         let results = self
             .engine
