@@ -1,7 +1,7 @@
 //! Runs the rules of a set over batches: classify rows, match, explain, correlate.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -95,15 +95,15 @@ impl SigmaRun {
         let rows = self.classes.rows(&rules, fields);
         let mut hits = Vec::new();
         let mut scanned: Vec<Option<(Arc<Program>, _)>> = Vec::new();
-        for (class, rows) in rows.iter().enumerate() {
+        for (class, of) in rows.iter().enumerate() {
             let scanner = self.classes.scanners.get_mut(class);
             let scanner = scanner.and_then(Option::as_mut);
-            let Some(scanner) = scanner.filter(|_| !rows.is_empty()) else {
+            let Some(scanner) = scanner.filter(|_| !of.rows.is_empty()) else {
                 scanned.push(None);
                 continue;
             };
-            let ways = scanner.ways(fields);
-            let found = scanner.matches(fields, &ways, rows).into_iter();
+            let ways = scanner.ways(fields, of);
+            let found = scanner.matches(fields, &ways, of).into_iter();
             hits.extend(found.map(|(row, place)| Hit { row, class, place }));
             scanned.push(Some((Arc::clone(&scanner.program), ways)));
         }
@@ -189,10 +189,11 @@ impl SigmaRun {
                 continue;
             };
             let already = findings.len();
-            let mut clauses = || {
+            let mut clauses = |show: &mut dyn FnMut(&BTreeSet<String>)| {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
-                let clauses = detail.as_ref().map(|d| d.clauses(row.fields).clone());
-                clauses.unwrap_or_default()
+                if let Some(detail) = detail {
+                    show(detail.clauses(row.fields));
+                }
             };
             let mut matched_row = Match {
                 rule_id: id,

@@ -1,6 +1,8 @@
 //! Which of a field's tests hold for a value: one look at the value for all of them.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::HashMap;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -10,8 +12,11 @@ use super::literals::{Literal, fold, need};
 use super::test::Test;
 use crate::intel::IntelSet;
 
-/// Parts up to this many bytes together are searched by a table, which is faster and larger.
+/// Parts up to this many bytes together can be searched by a table, which is faster and larger.
 const MAX_TABLE_BYTES: usize = 48 << 10;
+/// A table is made once so many bytes were searched: most fields of most log sources never see
+/// as many.
+const WORTH_A_TABLE: usize = 256 << 10;
 
 /// A test to be asked about a value.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +44,11 @@ pub(crate) struct TestSet {
 
 #[derive(Debug)]
 struct Parts {
+    texts: Vec<String>,
     automaton: AhoCorasick,
+    /// Bytes searched so far, and the table that was then made; `None` where none can be.
+    searched: AtomicUsize,
+    table: OnceLock<Option<AhoCorasick>>,
     asked: Vec<Vec<Asked>>,
     /// Is one of them made of what identifiers are made of?
     in_identifiers: bool,
@@ -101,28 +110,20 @@ impl TestSet {
         let mut parts: Vec<(String, Vec<Asked>)> = parts.into_iter().collect();
         parts.sort_by(|a, b| a.0.cmp(&b.0));
         let (texts, asked): (Vec<String>, Vec<Vec<Asked>>) = parts.into_iter().unzip();
-        let bytes: usize = texts.iter().map(String::len).sum();
-        let kind = if bytes <= MAX_TABLE_BYTES {
-            AhoCorasickKind::DFA
-        } else {
-            AhoCorasickKind::ContiguousNFA
-        };
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .kind(Some(kind))
-            .build(&texts);
-        match automaton {
-            Ok(automaton) => {
+        match automaton(&texts, AhoCorasickKind::ContiguousNFA) {
+            Some(automaton) => {
                 self.parts = Some(Parts {
                     shortest: texts.iter().map(String::len).min().unwrap_or(0),
                     in_identifiers: texts.iter().any(|text| is_identifier(text)),
+                    texts,
                     automaton,
+                    searched: AtomicUsize::new(0),
+                    table: OnceLock::new(),
                     asked,
                 });
             }
             // Too many for an automaton: their tests are asked about every value.
-            Err(_) => {
+            None => {
                 let all = asked.iter().flatten().map(|asked| asked.test);
                 self.always.extend(all);
                 self.always.sort_unstable();
@@ -269,12 +270,41 @@ impl TestSet {
             if searched.len() < parts.shortest || !parts.in_identifiers && is_identifier(text) {
                 return;
             }
-            for hit in parts.automaton.find_overlapping_iter(searched) {
+            for hit in parts
+                .automaton(searched.len())
+                .find_overlapping_iter(searched)
+            {
                 let asked = parts.asked.get(hit.pattern().as_usize());
                 found.extend(asked.into_iter().flatten().map(keep));
             }
         }
     }
+}
+
+impl Parts {
+    /// What to search so many bytes more with.
+    fn automaton(&self, bytes: usize) -> &AhoCorasick {
+        if let Some(table) = self.table.get() {
+            return table.as_ref().unwrap_or(&self.automaton);
+        }
+        if self.searched.fetch_add(bytes, Ordering::Relaxed) < WORTH_A_TABLE {
+            return &self.automaton;
+        }
+        let table = self.table.get_or_init(|| {
+            let all: usize = self.texts.iter().map(String::len).sum();
+            (all <= MAX_TABLE_BYTES).then(|| automaton(&self.texts, AhoCorasickKind::DFA))?
+        });
+        table.as_ref().unwrap_or(&self.automaton)
+    }
+}
+
+fn automaton(texts: &[String], kind: AhoCorasickKind) -> Option<AhoCorasick> {
+    let automaton = AhoCorasick::builder()
+        .match_kind(MatchKind::Standard)
+        .ascii_case_insensitive(true)
+        .kind(Some(kind))
+        .build(texts);
+    automaton.ok()
 }
 
 /// Is the text made of hexadecimal digits and dashes alone?
