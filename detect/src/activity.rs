@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use watchfire_event::{EventBatch, Origin};
+use watchfire_event::EventBatch;
 
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 const DAY_NS: i64 = 24 * HOUR_NS;
@@ -215,21 +215,15 @@ impl Activity {
         hidden.last_ns = hidden.last_ns.max(Some(at.time_ns));
     }
 
-    /// Notes which fields the events of a batch have.
-    pub(crate) fn note_fields(&mut self, batch: &EventBatch, day: i64) {
-        for column in batch.columns() {
-            if column.origin == Origin::Meta || column.array.null_count() >= batch.rows() {
-                continue;
+    /// Notes that an event had a field, given in lower case.
+    pub(crate) fn note_field(&mut self, name: &str, day: i64) {
+        let room = self.fields.len() < MAX_FIELDS;
+        match self.fields.get_mut(name) {
+            Some(seen) => *seen = (*seen).max(day),
+            None if room => {
+                self.fields.insert(name.to_owned(), day);
             }
-            let name = column.name.to_lowercase();
-            let room = self.fields.len() < MAX_FIELDS;
-            match self.fields.get_mut(&name) {
-                Some(seen) => *seen = (*seen).max(day),
-                None if room => {
-                    self.fields.insert(name, day);
-                }
-                None => {}
-            }
+            None => {}
         }
     }
 

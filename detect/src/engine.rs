@@ -17,6 +17,7 @@ use crate::finding::Finding;
 use crate::gate::{Gate, OpenGate};
 use crate::policy::RulePolicy;
 use crate::ruleset::RuleSet;
+use crate::sigma::book::NameBook;
 use crate::sigma::correlate::Windows;
 use crate::sigma::event::BatchFields;
 use crate::sigma::run::{SigmaRun, SigmaState};
@@ -87,6 +88,8 @@ pub struct Engine {
     /// What rules in shadow would have raised.
     shadow: AlertBook,
     activity: Activity,
+    /// Names of the columns seen.
+    names: NameBook,
     stats: EngineStats,
     /// Events at which the detectors' state is weighed next.
     weighed_at: u64,
@@ -131,6 +134,7 @@ impl Engine {
             book: AlertBook::default(),
             shadow: AlertBook::default(),
             activity: Activity::default(),
+            names: NameBook::default(),
             stats: EngineStats::default(),
             weighed_at: 0,
         }
@@ -155,19 +159,35 @@ impl Engine {
         batch: &EventBatch,
         note: &mut dyn FnMut(&str, usize),
     ) -> Vec<AlertChange> {
-        let fields = BatchFields::new(batch).with_lists(self.rules.lists());
+        let mut book = std::mem::take(&mut self.names);
+        let names = book.learn(batch);
         let day = day_of(batch);
         if let Some(day) = day {
-            self.activity.note_fields(batch, day);
+            let note = |name: &str| self.activity.note_field(name, day);
+            book.note(batch, &names, day, note);
         }
+        let fields = BatchFields::with_book(batch, &book, names).with_lists(self.rules.lists());
+        let changes = self.findings_of(&fields, day, note);
+        drop(fields);
+        self.names = book;
+        changes
+    }
+
+    fn findings_of(
+        &mut self,
+        fields: &BatchFields<'_>,
+        day: Option<i64>,
+        note: &mut dyn FnMut(&str, usize),
+    ) -> Vec<AlertChange> {
+        let batch = fields.batch();
         let start = (self.clock)();
-        let mut findings = self.sigma_findings(&fields, note);
+        let mut findings = self.sigma_findings(fields, note);
         if let Some(day) = day {
             let note = &mut |name: &str| self.activity.note_log_source(name, day);
             self.sigma.log_sources(day, note);
         }
         let middle = (self.clock)();
-        self.detector_findings(&fields, &mut findings, note);
+        self.detector_findings(fields, &mut findings, note);
         let end = (self.clock)();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
@@ -357,6 +377,7 @@ impl Engine {
         self.book = snapshot.book;
         self.shadow = snapshot.shadow;
         self.activity = snapshot.activity;
+        self.names.note_anew();
         self.gate = Gate::new(Arc::new(snapshot.policy));
         Ok(())
     }

@@ -1,12 +1,17 @@
 //! The classes of log sources that events came from, and the scanner of each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use ahash::{HashMap, RandomState};
+use arrow::array::Array;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use watchfire_event::Column;
 
 use super::SigmaRules;
 use super::event::BatchFields;
 use super::logsource::{Decides, Facts, LogClass, classify, deciding};
 use super::scan::Scanner;
-use crate::cells::{Cells, HashedCells, mix};
+use crate::cells::{Cells, mix};
 
 /// Combinations of deciding fields remembered; beyond, all are forgotten and found again.
 const MAX_COMBINATIONS: usize = 16_384;
@@ -21,6 +26,8 @@ pub(crate) struct Classes {
     by_class: HashMap<LogClass, usize>,
     /// Class by hash of the deciding fields.
     by_combination: HashMap<u64, usize>,
+    /// Hashes their values. Randomly seeded: they come from outside.
+    hasher: RandomState,
     /// Classes of the last batch.
     last: BTreeSet<usize>,
     /// Day for which the log sources of a class were told.
@@ -28,21 +35,28 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// The rows of the batch by class, each rising.
-    pub(crate) fn rows(&mut self, rules: &SigmaRules, fields: &BatchFields<'_>) -> Vec<Vec<u32>> {
+    /// What the batch has of each class.
+    pub(crate) fn rows(&mut self, rules: &SigmaRules, fields: &BatchFields<'_>) -> Vec<OfClass> {
         let columns = deciding_columns(fields);
-        let mut rows: Vec<Vec<u32>> = Vec::new();
-        for (row, number) in (0..fields.batch().rows()).zip(0u32..) {
-            let class = self.of_row(rules, &columns, row);
+        let mut combinations = vec![0; fields.batch().rows()];
+        for (place, column) in (1u64..).zip(&columns) {
+            column.hash(&mut combinations, place, &self.hasher);
+        }
+        let mut rows: Vec<OfClass> = Vec::new();
+        let mut class_of = Vec::with_capacity(combinations.len());
+        for (row, (number, combination)) in (0u32..).zip(combinations).enumerate() {
+            let class = self.of_row(rules, &columns, combination, row);
+            class_of.push(class);
             if rows.len() <= class {
-                rows.resize_with(class + 1, Vec::new);
+                rows.resize_with(class + 1, OfClass::default);
             }
-            if let Some(rows) = rows.get_mut(class) {
-                rows.push(number);
+            if let Some(of_class) = rows.get_mut(class) {
+                of_class.rows.push(number);
             }
         }
+        find_columns(&mut rows, &class_of, fields.batch().columns());
         let classes = rows.iter().enumerate();
-        let classes = classes.filter(|(_, rows)| !rows.is_empty());
+        let classes = classes.filter(|(_, of_class)| !of_class.rows.is_empty());
         self.last = classes.map(|(class, _)| class).collect();
         rows
     }
@@ -74,11 +88,13 @@ impl Classes {
         }
     }
 
-    fn of_row(&mut self, rules: &SigmaRules, columns: &[DecidingColumn<'_>], row: usize) -> usize {
-        let combination = columns
-            .iter()
-            .enumerate()
-            .fold(0, |hash, (i, c)| c.hash(hash, i, row));
+    fn of_row(
+        &mut self,
+        rules: &SigmaRules,
+        columns: &[DecidingColumn<'_>],
+        combination: u64,
+        row: usize,
+    ) -> usize {
         if let Some(index) = self.by_combination.get(&combination) {
             return *index;
         }
@@ -104,6 +120,45 @@ impl Classes {
     }
 }
 
+/// What a batch has of a class.
+#[derive(Debug, Default)]
+pub(crate) struct OfClass {
+    /// Its rows, rising.
+    pub(crate) rows: Vec<u32>,
+    /// The columns that have a value in one of them, rising.
+    pub(crate) columns: Vec<usize>,
+}
+
+/// Finds the columns of each class: of the many that a batch of many sources has, few.
+fn find_columns(classes: &mut [OfClass], class_of: &[usize], columns: &[Column]) {
+    let there = classes
+        .iter()
+        .filter(|class| !class.rows.is_empty())
+        .count();
+    // By class: the column that was found to have a value last.
+    let mut last = vec![usize::MAX; classes.len()];
+    for (number, column) in columns.iter().enumerate() {
+        let nulls = column.array.nulls().filter(|_| there > 1);
+        let Some(nulls) = nulls else {
+            classes.iter_mut().for_each(|of| of.columns.push(number));
+            continue;
+        };
+        let mut found = 0;
+        for class in nulls.valid_indices().filter_map(|row| class_of.get(row)) {
+            if let (Some(last), Some(of)) = (last.get_mut(*class), classes.get_mut(*class))
+                && *last != number
+            {
+                *last = number;
+                of.columns.push(number);
+                found += 1;
+                if found == there {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// A deciding field that the batch has.
 struct DecidingColumn<'a> {
     field: &'static str,
@@ -111,30 +166,36 @@ struct DecidingColumn<'a> {
 }
 
 enum Deciding<'a> {
-    Values(Vec<HashedCells<'a>>),
-    Presence(Vec<Cells<'a>>),
+    Values(Vec<(Cells<'a>, Option<&'a NullBuffer>)>),
+    Presence(Vec<Cells<'a>>, BooleanBuffer),
 }
 
 fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
     let all = fields.batch().columns();
-    let cells = |found: &[usize]| -> Vec<Cells<'a>> {
-        found
-            .iter()
-            .filter_map(|i| Cells::of(all.get(*i)?))
-            .collect()
-    };
+    let rows = fields.batch().rows();
     let mut out = Vec::new();
     for (field, decides) in deciding() {
         let found = match field.strip_suffix('.') {
-            Some(above) => cells(&fields.below(above)),
-            None => cells(fields.named(field)),
+            Some(above) => fields.below(above),
+            None => fields.named(field).to_vec(),
         };
+        let found = found.iter().filter_map(|i| all.get(*i));
+        let found = found.filter_map(|c| Some((Cells::of(c)?, c.array.nulls())));
+        let found: Vec<_> = found.collect();
         if found.is_empty() {
             continue;
         }
         let columns = match decides {
-            Decides::Value => Deciding::Values(found.into_iter().map(HashedCells::new).collect()),
-            Decides::Presence => Deciding::Presence(found),
+            Decides::Value => Deciding::Values(found),
+            Decides::Presence => {
+                let masks = found.iter().map(|(_, nulls)| match nulls {
+                    Some(nulls) => nulls.inner().clone(),
+                    None => BooleanBuffer::new_set(rows),
+                });
+                let any = masks.reduce(|a, b| &a | &b);
+                let any = any.unwrap_or_else(|| BooleanBuffer::new_unset(rows));
+                Deciding::Presence(found.into_iter().map(|(cells, _)| cells).collect(), any)
+            }
         };
         out.push(DecidingColumn { field, columns });
     }
@@ -142,34 +203,85 @@ fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
 }
 
 impl DecidingColumn<'_> {
-    fn hash(&self, hash: u64, place: usize, row: usize) -> u64 {
-        let place = place as u64 + 1;
+    /// Mixes what each row has of this field, which is number `place`, into the row's hash.
+    fn hash(&self, hashes: &mut [u64], place: u64, hasher: &RandomState) {
         match &self.columns {
-            Deciding::Values(columns) => columns
-                .iter()
-                .filter_map(|c| c.get(row))
-                .fold(hash, |hash, value| mix(mix(hash, place), value)),
-            Deciding::Presence(columns) if columns.iter().any(|c| !c.is_null(row)) => {
-                mix(hash, place)
+            Deciding::Values(columns) => {
+                for (cells, nulls) in columns {
+                    let mut values = HashedValues::new(cells, hasher);
+                    let rows = hashes.len();
+                    let mut add = |row: usize| {
+                        if let Some(hash) = hashes.get_mut(row) {
+                            *hash = mix(mix(*hash, place), values.of(row));
+                        }
+                    };
+                    match nulls {
+                        Some(nulls) => nulls.valid_indices().for_each(&mut add),
+                        None => (0..rows).for_each(&mut add),
+                    }
+                }
             }
-            Deciding::Presence(_) => hash,
+            Deciding::Presence(_, any) => {
+                for row in any.set_indices() {
+                    if let Some(hash) = hashes.get_mut(row) {
+                        *hash = mix(*hash, place);
+                    }
+                }
+            }
         }
     }
 
     fn tell(&self, facts: &mut Facts, row: usize) {
         match &self.columns {
             Deciding::Values(columns) => {
-                for column in columns {
-                    column
-                        .cells()
-                        .texts(row, &mut |text| facts.add(self.field, text));
+                for (cells, _) in columns {
+                    cells.texts(row, &mut |text| facts.add(self.field, text));
                 }
             }
-            Deciding::Presence(columns) => {
+            Deciding::Presence(columns, _) => {
                 if columns.iter().any(|c| !c.is_null(row)) {
                     facts.add(self.field, "");
                 }
             }
         }
+    }
+}
+
+/// Hashes of values, of a text that comes again made once.
+struct HashedValues<'c> {
+    cells: &'c Cells<'c>,
+    hasher: &'c RandomState,
+    distinct: Vec<Option<u64>>,
+}
+
+impl<'c> HashedValues<'c> {
+    fn new(cells: &'c Cells<'c>, hasher: &'c RandomState) -> Self {
+        let distinct = match cells {
+            Cells::Str { values, .. } => vec![None; values.len()],
+            _ => Vec::new(),
+        };
+        HashedValues {
+            cells,
+            hasher,
+            distinct,
+        }
+    }
+
+    /// Hash of a row's value (of a list: of all members), which is there.
+    fn of(&mut self, row: usize) -> u64 {
+        let HashedValues {
+            cells,
+            hasher,
+            distinct,
+        } = self;
+        if let Cells::Str { keys, values } = cells
+            && let Ok(code) = usize::try_from(keys.value(row))
+            && let Some(known) = distinct.get_mut(code)
+        {
+            return *known.get_or_insert_with(|| hasher.hash_one(values.value(code)));
+        }
+        let mut all = 0;
+        cells.texts(row, &mut |text| all = mix(all, hasher.hash_one(text)));
+        all
     }
 }

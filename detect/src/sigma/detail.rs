@@ -2,9 +2,10 @@
 //! a rule's fields have the same values.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use ahash::HashMap;
 use rsigma_eval::EvaluationResult;
 
 use super::SigmaRules;
@@ -63,7 +64,7 @@ impl<'a> Details<'a> {
             fields,
             program,
             ways,
-            made: HashMap::new(),
+            made: HashMap::default(),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,8 +11,10 @@ use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
+use super::book::{BatchNames, ByStem, NameBook, Stem};
 use super::listed::{asked, on_list};
-use super::names::{FieldNames, stems};
+use super::names::FieldNames;
+use super::strings::any_string_in;
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
 use crate::intel::IntelSet;
@@ -23,10 +24,12 @@ pub(crate) struct BatchFields<'a> {
     batch: &'a EventBatch,
     columns: &'a [Column],
     cells: Vec<Option<Cells<'a>>>,
+    book: Book<'a>,
+    names: BatchNames,
     /// Columns by lower-case name, in column order.
-    by_name: ahash::HashMap<String, Vec<usize>>,
+    by_name: ByStem,
     /// Columns by what their lower-case names begin with before a dot, in column order.
-    below: ahash::HashMap<String, Vec<usize>>,
+    below: ByStem,
     /// Own columns whose strings a keyword can be in.
     keyword_columns: Vec<usize>,
     overflow: Option<usize>,
@@ -34,7 +37,22 @@ pub(crate) struct BatchFields<'a> {
     lists: Arc<IntelSet>,
     /// What the row asked last has beyond its columns.
     overflown: RefCell<Option<(usize, Rc<Value>)>>,
-    lookups: RefCell<[HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
+    lookups: RefCell<[ahash::HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
+}
+
+/// A book that knows the names of a batch.
+enum Book<'a> {
+    Own(Box<NameBook>),
+    Shared(&'a NameBook),
+}
+
+impl Book<'_> {
+    fn get(&self) -> &NameBook {
+        match self {
+            Book::Own(book) => book,
+            Book::Shared(book) => book,
+        }
+    }
 }
 
 /// One way to find a field's value; the first that gives one is taken.
@@ -53,34 +71,37 @@ pub(crate) enum Lookup {
 impl<'a> BatchFields<'a> {
     /// Indexes the columns of `batch`.
     pub(crate) fn new(batch: &'a EventBatch) -> Self {
+        let mut book = NameBook::default();
+        let names = book.learn(batch);
+        Self::of_book(batch, Book::Own(Box::new(book)), names)
+    }
+
+    /// The same with a book that has learned the names of the batch.
+    pub(crate) fn with_book(batch: &'a EventBatch, book: &'a NameBook, names: BatchNames) -> Self {
+        Self::of_book(batch, Book::Shared(book), names)
+    }
+
+    fn of_book(batch: &'a EventBatch, book: Book<'a>, names: BatchNames) -> Self {
         let columns = batch.columns();
         let cells: Vec<_> = columns.iter().map(Cells::of).collect();
-        let mut by_name: ahash::HashMap<String, Vec<usize>> = ahash::HashMap::default();
-        let mut below: ahash::HashMap<String, Vec<usize>> = ahash::HashMap::default();
+        let mut by_name = Vec::with_capacity(columns.len());
+        let mut below = Vec::with_capacity(columns.len());
         let mut keyword_columns = Vec::new();
         let mut overflow = None;
-        for (i, column) in columns.iter().enumerate() {
+        for (i, (column, cells)) in columns.iter().zip(&cells).enumerate() {
             if column.origin == Origin::Meta {
                 if &*column.name == field::OVERFLOW {
                     overflow = Some(i);
                 }
                 continue;
             }
-            let name = column.name.to_lowercase();
-            for stem in stems(&name).filter(|stem| stem.len() < name.len()) {
-                match below.get_mut(stem) {
-                    Some(columns) => columns.push(i),
-                    None => {
-                        below.insert(stem.to_owned(), vec![i]);
-                    }
-                }
+            if let Some((name, above)) = book.get().stems_of(&names, i).split_last() {
+                by_name.push((*name, i));
+                below.extend(above.iter().map(|stem| (*stem, i)));
             }
-            by_name.entry(name).or_default().push(i);
             let has_strings = matches!(
-                cells.get(i),
-                Some(Some(
-                    Cells::Str { .. } | Cells::StrList { .. } | Cells::Json { .. }
-                ))
+                cells,
+                Some(Cells::Str { .. } | Cells::StrList { .. } | Cells::Json { .. })
             );
             if has_strings && column.origin != Origin::Mapped {
                 keyword_columns.push(i);
@@ -91,8 +112,10 @@ impl<'a> BatchFields<'a> {
             batch,
             columns,
             cells,
-            by_name,
-            below,
+            book,
+            names,
+            by_name: ByStem::new(by_name),
+            below: ByStem::new(below),
             keyword_columns,
             overflow,
             lists: Arc::default(),
@@ -114,12 +137,14 @@ impl<'a> BatchFields<'a> {
 
     /// Columns with this name, letter case aside.
     pub(crate) fn named(&self, lower: &str) -> &[usize] {
-        self.by_name.get(lower).map_or(&[], Vec::as_slice)
+        let stem = self.book().find(lower);
+        stem.map_or(&[], |stem| self.by_name.get(stem))
     }
 
     /// Columns below `lower.`, an object's members.
     pub(crate) fn below(&self, lower: &str) -> Vec<usize> {
-        self.below.get(lower).cloned().unwrap_or_default()
+        let stem = self.book().find(lower);
+        stem.map_or_else(Vec::new, |stem| self.below.get(stem).to_vec())
     }
 
     /// The cells of a column.
@@ -262,10 +287,14 @@ impl<'a> BatchFields<'a> {
         (!text.is_empty()).then_some(EventValue::Str(Cow::Owned(text)))
     }
 
-    /// The [`stems`] of the names of all columns, in lower case.
-    pub(crate) fn stems(&self) -> impl Iterator<Item = &str> {
-        let names = self.by_name.keys().chain(self.below.keys());
-        names.map(String::as_str)
+    /// The book that knows the names.
+    pub(crate) fn book(&self) -> &NameBook {
+        self.book.get()
+    }
+
+    /// The stems of a column's name.
+    pub(crate) fn stems_of(&self, column: usize) -> &[Stem] {
+        self.book().stems_of(&self.names, column)
     }
 
     /// Columns whose texts keywords look at.
@@ -311,8 +340,7 @@ impl<'a> BatchFields<'a> {
             }
             Some(cells @ Cells::Json { .. }) => json_text(cells, row)
                 .filter(|text| text.contains('"'))
-                .and_then(|text| serde_json::from_str::<Value>(text).ok())
-                .is_some_and(|value| any_string(&value, pred)),
+                .is_some_and(|text| any_string_in(text, pred)),
             Some(cells) => cells.text(row).is_some_and(|text| pred(&text)),
             None => false,
         }

@@ -4,6 +4,7 @@
 //! one [`program`], compiled when the first event of the class comes. A class costs an event only
 //! what its own rules cost: a web request never meets the two thousand rules for Windows.
 
+pub(crate) mod book;
 mod classes;
 mod component;
 pub(crate) mod correlate;
@@ -22,6 +23,7 @@ mod program;
 mod reads;
 pub(crate) mod run;
 mod scan;
+mod strings;
 pub(crate) mod taxonomy;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use arrow::array::Array;
 use rsigma_eval::evaluate_rule;
 
+use super::book::{NameBook, Stem};
+use super::classes::OfClass;
 use super::event::{BatchFields, Lookup, RowEvent};
 use super::memory::{Memory, NOTHING};
 use super::names::stems;
@@ -24,6 +26,34 @@ pub(crate) struct Scanner {
     pub(crate) program: Arc<Program>,
     memory: Memory,
     room: Room,
+    touched: Touched,
+}
+
+/// The fields of a program that a column can be of, by the stems of its name.
+#[derive(Debug, Default)]
+struct Touched {
+    /// By number of the stem; `None` where nobody has asked yet.
+    by_stem: Vec<Option<Box<[u32]>>>,
+    /// The book whose numbers these are.
+    book: u64,
+}
+
+impl Touched {
+    fn fields(&mut self, book: &NameBook, stem: Stem, program: &Program) -> &[u32] {
+        if self.book != book.id() {
+            *self = Touched {
+                book: book.id(),
+                ..Touched::default()
+            };
+        }
+        let place = stem as usize;
+        if self.by_stem.len() <= place {
+            self.by_stem.resize_with(place + 1, || None);
+        }
+        let known = self.by_stem.get_mut(place);
+        let find = || program.fields_of(std::iter::once(book.text(stem))).into();
+        known.map_or(&[], |known| known.get_or_insert_with(find))
+    }
 }
 
 impl Scanner {
@@ -32,6 +62,7 @@ impl Scanner {
         Scanner {
             memory: Memory::new(program.groups.len()),
             room: Room::default(),
+            touched: Touched::default(),
             program,
         }
     }
@@ -46,12 +77,24 @@ impl Scanner {
         self.memory.forget();
     }
 
-    /// The ways in which the batch has the program's fields; none for fields that it has not.
-    pub(crate) fn ways(&self, fields: &BatchFields<'_>) -> Vec<Vec<Lookup>> {
+    /// The ways in which the rows of the class have the program's fields; none for fields that
+    /// they have not.
+    pub(crate) fn ways(&mut self, fields: &BatchFields<'_>, of: &OfClass) -> Vec<Vec<Lookup>> {
+        let program = &self.program;
+        let mut found: Vec<u32> = Vec::new();
+        for stem in of
+            .columns
+            .iter()
+            .flat_map(|column| fields.stems_of(*column))
+        {
+            found.extend(self.touched.fields(fields.book(), *stem, program));
+        }
+        found.sort_unstable();
+        found.dedup();
         let mut ways = Vec::new();
-        ways.resize_with(self.program.fields.len(), Vec::new);
-        for field in self.program.fields_of(fields.stems()) {
-            let names = self.program.fields.get(field as usize);
+        ways.resize_with(program.fields.len(), Vec::new);
+        for field in found {
+            let names = program.fields.get(field as usize);
             if let (Some(names), Some(ways)) = (names, ways.get_mut(field as usize)) {
                 *ways = fields.resolve(names);
             }
@@ -64,13 +107,16 @@ impl Scanner {
         &mut self,
         fields: &BatchFields<'_>,
         ways: &[Vec<Lookup>],
-        rows: &[u32],
+        of: &OfClass,
     ) -> Vec<(u32, u32)> {
         self.memory.tidy();
         let program = Arc::clone(&self.program);
         let mut scan = Scan::new(&program, self, fields, ways);
-        let candidates = scan.candidates(&Rows::new(rows, fields.batch().rows()));
-        scan.decide(rows, candidates)
+        let is_theirs = |column: &&usize| of.columns.binary_search(column).is_ok();
+        let columns = fields.keyword_columns().iter().filter(is_theirs);
+        scan.keyword_columns = columns.copied().collect();
+        let candidates = scan.candidates(&Rows::new(&of.rows, fields.batch().rows()));
+        scan.decide(&of.rows, candidates)
     }
 }
 
@@ -127,6 +173,8 @@ struct Scan<'s> {
     /// By group: lists by the codes of each column, in the order of the ways; of groups of
     /// keywords by the columns that keywords look at.
     tables: Vec<Vec<Vec<u32>>>,
+    /// The columns that keywords look at, of those that the rows have a value in.
+    keyword_columns: Vec<usize>,
     /// By group: the list where there is no value.
     absent: Vec<u32>,
     /// By group: the row asked last and its list.
@@ -155,6 +203,7 @@ impl<'s> Scan<'s> {
             fields,
             ways,
             tables: vec![Vec::new(); groups],
+            keyword_columns: Vec::new(),
             last: vec![(usize::MAX, NOTHING); groups],
             row: 0,
         }
@@ -206,19 +255,17 @@ impl<'s> Scan<'s> {
 
     fn keyword_candidates(&mut self, group: usize, rows: &Rows<'_>, found: &mut Vec<(u32, u32)>) {
         let fields = self.fields;
-        for (place, column) in fields.keyword_columns().iter().enumerate() {
-            rows.with_value(fields, *column, &mut |row| {
-                self.keywords_in(
-                    group,
-                    (place, *column),
-                    row as usize,
-                    &mut |memory, list| {
-                        if !memory.rules(list).is_empty() {
-                            found.push((row, list));
-                        }
-                        false
-                    },
-                );
+        for place in 0..self.keyword_columns.len() {
+            let Some(column) = self.keyword_columns.get(place).copied() else {
+                continue;
+            };
+            rows.with_value(fields, column, &mut |row| {
+                self.keywords_in(group, (place, column), row as usize, &mut |memory, list| {
+                    if !memory.rules(list).is_empty() {
+                        found.push((row, list));
+                    }
+                    false
+                });
             });
         }
     }

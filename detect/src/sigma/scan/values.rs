@@ -204,8 +204,12 @@ impl Scan<'_> {
         visit: &mut dyn FnMut(&Memory, u32) -> bool,
     ) -> bool {
         let fields = self.fields;
-        let mut columns = fields.keyword_columns().iter().copied().enumerate();
-        columns.any(|column| self.keywords_in(group, column, row, visit))
+        let mut columns = 0..self.keyword_columns.len();
+        let found = columns.any(|place| {
+            let column = self.keyword_columns.get(place).copied();
+            column.is_some_and(|column| self.keywords_in(group, (place, column), row, visit))
+        });
+        found
             || fields.any_overflow_text(row, &mut |text| {
                 let list = self.of_text(group, text);
                 visit(self.memory, list)

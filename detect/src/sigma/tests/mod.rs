@@ -65,10 +65,10 @@ fn on_columns(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> 
     let fields = BatchFields::new(batch).with_lists(&lists);
     let rows = classes.rows(rules, &fields);
     let mut found = Vec::new();
-    for (class, rows) in rows.iter().enumerate() {
+    for (class, of) in rows.iter().enumerate() {
         if let Some(scanner) = &mut classes.scanners[class] {
-            let ways = scanner.ways(&fields);
-            for (row, place) in scanner.matches(&fields, &ways, rows) {
+            let ways = scanner.ways(&fields, of);
+            for (row, place) in scanner.matches(&fields, &ways, of) {
                 let index = scanner.program.rules[place as usize].index;
                 found.push((row, rules.id(index).to_owned()));
             }
@@ -84,11 +84,11 @@ fn on_rows(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> Mat
     let fields = BatchFields::new(batch).with_lists(&lists);
     let rows = classes.rows(rules, &fields);
     let mut found = Vec::new();
-    for (class, rows) in rows.iter().enumerate() {
+    for (class, of) in rows.iter().enumerate() {
         let Some(scanner) = &classes.scanners[class] else {
             continue;
         };
-        for row in rows {
+        for row in &of.rows {
             let event = RowEvent::new(&fields, scanner.program.family, *row as usize);
             for rule in &scanner.program.rules {
                 if evaluate_rule(&rules.compiled[rule.index as usize], &event).is_some() {
@@ -111,7 +111,7 @@ fn by_engine(
     let fields = BatchFields::new(batch);
     let rows = classes.rows(rules, &fields);
     let mut found = Vec::new();
-    for (class, rows) in rows.iter().enumerate() {
+    for (class, of) in rows.iter().enumerate() {
         let Some(scanner) = &classes.scanners[class] else {
             continue;
         };
@@ -122,7 +122,7 @@ fn by_engine(
             engine.extend_compiled_rules(compiled);
             engine
         });
-        for row in rows {
+        for row in &of.rows {
             let event = RowEvent::new(&fields, scanner.program.family, *row as usize);
             let results = engine.evaluate(&event).into_iter();
             found.extend(results.map(|r| (*row, r.header.rule_id.unwrap())));
