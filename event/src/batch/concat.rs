@@ -169,6 +169,9 @@ fn concat_dictionaries(
     batches: &[EventBatch],
 ) -> Result<ArrayRef, ArrowError> {
     let mut interner = Interner::new();
+    let values = source.iter().flatten().filter_map(|c| c.dictionary());
+    let most = values.map(|(keys, values)| values.len().min(keys.len()));
+    interner.reserve(most.sum());
     let mut keys = Vec::with_capacity(batches.iter().map(EventBatch::rows).sum());
     for (column, batch) in source.iter().zip(batches) {
         let Some(column) = column else {

@@ -64,8 +64,8 @@ impl Default for Texts {
 #[derive(Debug)]
 pub(super) struct Interner {
     hasher: RandomState,
-    /// Empty while there are few strings.
-    table: HashTable<i32>,
+    /// Hash and number of each string; empty while there are few.
+    table: HashTable<(u64, i32)>,
     pub(super) texts: Texts,
     /// The number given last: many columns say the same again and again.
     last: usize,
@@ -102,8 +102,9 @@ impl Interner {
 
     fn find(&self, value: &str) -> Option<usize> {
         let hash = self.hasher.hash_one(value.as_bytes());
-        let is_at = |id: &i32| self.texts.is_at(*id as usize, value);
-        self.table.find(hash, is_at).map(|id| *id as usize)
+        let is_at =
+            |(known, id): &(u64, i32)| *known == hash && self.texts.is_at(*id as usize, value);
+        self.table.find(hash, is_at).map(|(_, id)| *id as usize)
     }
 
     fn add(&mut self, value: &str) -> Option<usize> {
@@ -122,9 +123,18 @@ impl Interner {
         let hash_of = |id: usize| texts.bytes(id).map_or(0, |bytes| hasher.hash_one(bytes));
         for id in (first..=id).filter(|_| id >= FEW) {
             let number = i32::try_from(id).ok()?;
-            table.insert_unique(hash_of(id), number, |id| hash_of(*id as usize));
+            let hash = hash_of(id);
+            table.insert_unique(hash, (hash, number), |(hash, _)| *hash);
         }
         Some(id)
+    }
+
+    /// Makes room for so many more strings.
+    pub(super) fn reserve(&mut self, strings: usize) {
+        self.texts.ends.reserve(strings);
+        if strings > FEW {
+            self.table.reserve(strings, |(hash, _)| *hash);
+        }
     }
 
     /// Bytes of text held.
@@ -142,7 +152,7 @@ impl Interner {
     /// Bytes of room, about.
     pub(super) fn room(&self) -> usize {
         let Texts { text, ends } = &self.texts;
-        text.capacity() + 4 * ends.capacity() + 5 * self.table.capacity()
+        text.capacity() + 4 * ends.capacity() + 17 * self.table.capacity()
     }
 }
 
