@@ -52,7 +52,7 @@ impl Known {
         Ok(Known {
             segments: meta.segments().await?,
             position: meta.store_position().await?,
-            detection: meta.load_detection().await?.map_or(0, |d| d.position),
+            detection: meta.detection_position().await?,
             keys: meta.recent_keys(since).await?,
             hidden: erase::still_hidden(meta).await?,
         })

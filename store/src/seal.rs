@@ -107,12 +107,14 @@ async fn seal(shared: &Arc<Shared>, rows: usize) -> Result<(), StoreError> {
     let (parent, vault) = (shared.segments_dir(), shared.vault.clone());
     let keeper = shared.clone();
     let segment = blocking(move || {
-        let batch = concat(&oldest)?;
+        let unsorted = concat(&oldest)?;
         drop(oldest);
-        let seqs = || batch.first_seq().zip(batch.last_seq());
+        let seqs = || unsorted.first_seq().zip(unsorted.last_seq());
         let (first, last) = seqs().ok_or_else(|| StoreError::Internal("an empty seal".into()))?;
         let id = segment_id(first, last, 0);
-        let batch = sorted(&batch);
+        let batch = sorted(&unsorted);
+        // Not in memory twice until the segment is written.
+        drop(unsorted);
         let info = write_segment(&parent, &vault, &id, &batch, now_ns())?;
         let segment = Segment::open(&parent.join(&info.id), &vault)?;
         // What is new is asked for most, and here its columns need not be read back.

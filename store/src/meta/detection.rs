@@ -94,6 +94,14 @@ impl Write for StateWriter {
 }
 
 impl Meta {
+    /// Sequence number up to which the alerts of every event are stored; 0 before the first.
+    ///
+    /// # Errors
+    /// [`MetaError`].
+    pub async fn detection_position(&self) -> Result<u64, MetaError> {
+        self.position("detect").await
+    }
+
     /// Where detection was when it last committed; none before the first commit.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ pub async fn verify(data_dir: &Path, options: VerifyOptions) -> Result<VerifyRep
     let rows = meta.segments().await?;
     let position = meta.store_position().await?;
     // Reading it also proves that it can be decrypted.
-    let detection = meta.load_detection().await?.map_or(0, |d| d.position);
+    let detection = meta.detection_position().await?;
     let (dir, listed) = (data_dir.to_owned(), rows.clone());
     let checked = tokio::task::spawn_blocking(move || {
         let segments = check_segments(&dir, &listed, &vault, options.progress.as_deref());
