@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use watchfire_detect::{Activity, AlertChange, Engine, EngineConfig};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_store::Store;
-use watchfire_store::meta::{DetectionCommit, PackedState, StateWriter};
+use watchfire_store::meta::{DetectionCommit, DetectionState, PackedState, StateWriter};
 use watchfire_web::RuleCatalog;
 
 /// Rows read at a time.
@@ -29,6 +29,8 @@ const ROWS: usize = 8_192;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
 /// A snapshot is taken when this many events have passed since the last.
 const SNAPSHOT_EVENTS: u64 = 250_000;
+/// With more to read, snapshots may take one part in so many of the time.
+const SNAPSHOT_SHARE: u32 = 20;
 /// With nothing left to read, a snapshot is taken after this many events: the log can go.
 const SNAPSHOT_EVENTS_IDLE: u64 = 20_000;
 /// What rules did is shown this often while events come without a pause.
@@ -97,6 +99,8 @@ struct Worker {
     rules: Arc<ArcSwap<RuleCatalog>>,
     generation: u64,
     engine: Engine,
+    /// The state of before the last stop, until the engine has it.
+    saved: Option<DetectionState>,
     /// Tells when people change settings or exceptions of rules.
     settings: watch::Receiver<u64>,
     /// Must the settings be read?
@@ -109,6 +113,8 @@ struct Worker {
     /// The last snapshot stands here.
     snapshot: u64,
     snapshot_at: Instant,
+    /// How long taking it took.
+    snapshot_took: Duration,
     progress: Arc<Progress>,
     runtime: Handle,
 }
@@ -120,28 +126,15 @@ impl Worker {
         progress: Arc<Progress>,
     ) -> Result<Worker> {
         let catalog = rules.load_full();
-        let state = store
+        let saved = store
             .meta()
             .load_detection()
             .await
             .context("cannot read detection state")?;
-        let mut engine = Engine::new(catalog.set.clone(), EngineConfig::default());
-        let (mut position, mut replayed_to) = (0, 0);
-        if let Some(state) = state {
-            replayed_to = state.position;
-            match engine.restore(&state.snapshot) {
-                Ok(()) => position = state.snapshot_seq,
-                Err(error) => {
-                    // Starting from nothing at the old position loses baselines, not alerts.
-                    tracing::error!(%error, "detection state cannot be restored; learning anew");
-                    engine = Engine::new(catalog.set.clone(), EngineConfig::default());
-                    position = state.position;
-                }
-            }
-        }
-        store.set_detect_position(position);
+        let engine = Engine::new(catalog.set.clone(), EngineConfig::default());
+        let position = saved.as_ref().map_or(0, |state| state.snapshot_seq);
+        let replayed_to = saved.as_ref().map_or(0, |state| state.position);
         progress.position.store(position, Ordering::Release);
-        progress.activity.store(Arc::new(engine.activity().clone()));
         Ok(Worker {
             settings: store.meta().watch_rules(),
             settings_due: true,
@@ -151,15 +144,37 @@ impl Worker {
             rules,
             generation: catalog.generation,
             engine,
+            saved,
             position,
             snapshot: position,
             snapshot_at: Instant::now(),
+            snapshot_took: Duration::ZERO,
             progress,
             runtime: Handle::current(),
         })
     }
 
+    /// Gives the engine the state of before the last stop. That may take a second, in which events
+    /// are taken and searched already.
+    fn restore(&mut self) {
+        if let Some(saved) = self.saved.take()
+            && let Err(error) = self.engine.restore(&saved.snapshot)
+        {
+            // Starting from nothing at the old position loses baselines, not alerts.
+            tracing::error!(%error, "detection state cannot be restored; learning anew");
+            let set = self.rules.load().set.clone();
+            self.engine = Engine::new(set, EngineConfig::default());
+            (self.position, self.snapshot) = (saved.position, saved.position);
+            self.progress
+                .position
+                .store(saved.position, Ordering::Release);
+        }
+        self.store.set_detect_position(self.position);
+        self.show_activity();
+    }
+
     fn run(mut self, mut stop: watch::Receiver<bool>) {
+        self.restore();
         let mut head = self.store.watch_head();
         while !*stop.borrow() {
             self.take_new_rules();
@@ -180,7 +195,9 @@ impl Worker {
                 }
                 Ok(batches) => {
                     batches.iter().for_each(|batch| self.evaluate_parts(batch));
-                    self.snapshot_if_due(SNAPSHOT_EVENTS);
+                    if self.snapshot_at.elapsed() >= self.snapshot_took * SNAPSHOT_SHARE {
+                        self.snapshot_if_due(SNAPSHOT_EVENTS);
+                    }
                     if self.shown_at.elapsed() >= SHOW_EVERY {
                         self.show_activity();
                     }
@@ -191,7 +208,9 @@ impl Worker {
                 }
             }
         }
-        self.snapshot_if_due(1);
+        if self.position > self.snapshot {
+            self.snapshot();
+        }
     }
 
     fn take_new_rules(&mut self) {
@@ -337,6 +356,7 @@ impl Worker {
 
     /// Saves the engine's state. False when it cannot be stored.
     fn snapshot(&mut self) -> bool {
+        let started = Instant::now();
         let stored = match self.packed_state() {
             Ok(state) => self.commit(&[], self.position, Some((self.position, state))),
             Err(error) => {
@@ -349,6 +369,7 @@ impl Worker {
             self.store.set_detect_position(self.position);
         }
         self.snapshot_at = Instant::now();
+        self.snapshot_took = started.elapsed();
         stored
     }
 
