@@ -143,6 +143,21 @@ impl NameBook {
     }
 }
 
+/// A book that knows the names of a batch.
+pub(crate) enum Book<'a> {
+    Own(Box<NameBook>),
+    Shared(&'a NameBook),
+}
+
+impl Book<'_> {
+    pub(crate) fn get(&self) -> &NameBook {
+        match self {
+            Book::Own(book) => book,
+            Book::Shared(book) => book,
+        }
+    }
+}
+
 /// Columns by stem.
 #[derive(Debug, Default)]
 pub(crate) struct ByStem {

@@ -11,10 +11,10 @@ use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Origin, field};
 
-use super::book::{BatchNames, ByStem, NameBook, Stem};
+use super::book::{BatchNames, Book, ByStem, NameBook, Stem};
 use super::listed::{asked, on_list};
 use super::names::FieldNames;
-use super::strings::any_string_in;
+use super::strings::{any_string, any_string_in};
 use super::taxonomy::{Family, candidates};
 use crate::cells::{Cells, span};
 use crate::intel::IntelSet;
@@ -38,21 +38,6 @@ pub(crate) struct BatchFields<'a> {
     /// What the row asked last has beyond its columns.
     overflown: RefCell<Option<(usize, Rc<Value>)>>,
     lookups: RefCell<[ahash::HashMap<String, Rc<[Lookup]>>; Family::COUNT]>,
-}
-
-/// A book that knows the names of a batch.
-enum Book<'a> {
-    Own(Box<NameBook>),
-    Shared(&'a NameBook),
-}
-
-impl Book<'_> {
-    fn get(&self) -> &NameBook {
-        match self {
-            Book::Own(book) => book,
-            Book::Shared(book) => book,
-        }
-    }
 }
 
 /// One way to find a field's value; the first that gives one is taken.
@@ -397,15 +382,6 @@ fn push_values<'a>(cells: &Cells<'a>, row: usize, out: &mut Vec<EventValue<'a>>)
                 None => {}
             }
         }
-    }
-}
-
-fn any_string(value: &Value, pred: &mut dyn FnMut(&str) -> bool) -> bool {
-    match value {
-        Value::String(s) => pred(s),
-        Value::Array(members) => members.iter().any(|m| any_string(m, pred)),
-        Value::Object(members) => members.values().any(|m| any_string(m, pred)),
-        _ => false,
     }
 }
 

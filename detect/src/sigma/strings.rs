@@ -1,8 +1,9 @@
-//! Visits the strings in JSON text, without a tree in between.
+//! Visits the strings in JSON: in text without a tree in between, or in a tree.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// Is there a string value, keys aside, that satisfies `pred`? Nothing is said of broken JSON.
 pub(super) fn any_string_in(json: &str, pred: &mut dyn FnMut(&str) -> bool) -> bool {
@@ -15,6 +16,16 @@ pub(super) fn any_string_in(json: &str, pred: &mut dyn FnMut(&str) -> bool) -> b
     // What comes before a fault counts; our own columns hold no faults.
     let _ = strings.deserialize(&mut json);
     found
+}
+
+/// Is there a string value in the tree that satisfies `pred`?
+pub(super) fn any_string(value: &Value, pred: &mut dyn FnMut(&str) -> bool) -> bool {
+    match value {
+        Value::String(s) => pred(s),
+        Value::Array(members) => members.iter().any(|m| any_string(m, pred)),
+        Value::Object(members) => members.values().any(|m| any_string(m, pred)),
+        _ => false,
+    }
 }
 
 struct Strings<'s> {
