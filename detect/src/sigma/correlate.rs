@@ -91,6 +91,9 @@ impl Group {
     }
 }
 
+/// Takes a look at clauses.
+pub(crate) type ShowClauses<'a> = &'a mut dyn FnMut(&BTreeSet<String>);
+
 /// A match of a rule with what correlations need of its event.
 pub(crate) struct Match<'a> {
     pub(crate) rule_id: &'a str,
@@ -99,7 +102,7 @@ pub(crate) struct Match<'a> {
     pub(crate) entities: &'a BTreeMap<String, String>,
     /// Shows clauses that find the event, if there are any. Asked only where a group still needs
     /// them.
-    pub(crate) clauses: &'a mut dyn FnMut(&mut dyn FnMut(&BTreeSet<String>)),
+    pub(crate) clauses: &'a mut dyn FnMut(ShowClauses<'_>),
 }
 
 /// What a correlator has learned.

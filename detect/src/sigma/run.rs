@@ -1,7 +1,7 @@
 //! Runs the rules of a set over batches: classify rows, match, explain, correlate.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::SigmaRules;
 use super::classes::Classes;
-use super::correlate::{Correlator, CorrelatorState, Match, Windows};
+use super::correlate::{Correlator, CorrelatorState, Match, ShowClauses, Windows};
 use super::detail::{Detail, Details};
 use super::event::{BatchFields, RowEvent};
 use super::program::Program;
@@ -189,7 +189,7 @@ impl SigmaRun {
                 continue;
             };
             let already = findings.len();
-            let mut clauses = |show: &mut dyn FnMut(&BTreeSet<String>)| {
+            let mut clauses = |show: ShowClauses<'_>| {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 if let Some(detail) = detail {
                     show(detail.clauses(row.fields));
