@@ -1,16 +1,20 @@
 //! Detector files: YAML beside the rules.
 //!
 //! ```yaml
-//! detector: first_seen            # or rate, silence, takeover, token_use, volume, walk
+//! detector: first_seen            # or log_template, payload, rate, silence, takeover,
+//!                                 # token_use, volume, walk
 //! id: first_seen.service_edge     # the detector's name in its alerts
 //! title: Service calls a service it never called
 //! severity: medium
 //! filter: 'event.category:web'    # a query; all events when left out
 //! entity: source.service.name     # who; of a list the first field that is there; only for
-//!                                 # first_seen and rate, the others decide for themselves
+//!                                 # first_seen, log_template, payload and rate, the others decide
+//!                                 # for themselves
 //! pair: service.name              # first_seen: with whom or what; of a list all together
+//!                                 # log_template: the line; payload: the query string
 //! group: user.roles               # whose habits count while the entity's own are not known
-//! window: 10m                     # rate
+//!                                 # log_template: the version, whose change is a deploy
+//! window: 10m                     # payload, rate
 //! thresholds: { min_score: 2 }    # see Thresholds
 //! summary: "first time in {age} that {entity} called {pair}"
 //! tags: [attack.t1210]
@@ -18,7 +22,9 @@
 //!
 //! Words in a summary: `{kind}` and `{entity}`, `{age}` since the entity was first seen, `{n}`
 //! number of events before; first_seen: `{pair}`, `{distinct}` number of pairs before; rate:
-//! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and `{high}`.
+//! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and `{high}`; log_template:
+//! `{lines}` before and the `{template}`; payload: `{strange}` of `{number}` values in the
+//! `{window}`, and `{kinds}` of characters, a clause of its own.
 
 use std::sync::Arc;
 
@@ -30,18 +36,24 @@ use crate::entity::kind_of;
 use crate::finding::Source;
 use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 
+/// Kinds that look at more than the entity.
+const PAIRED: [&str; 3] = ["first_seen", "log_template", "payload"];
+
 /// From when on a detector speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
-    /// -log10 p from which on a finding is raised; first_seen 2, rate 6, token_use 5, silence 4,
-    /// volume 3.6, takeover 3.4; walk: log10 of a likelihood ratio, 10.
+    /// -log10 p from which on a finding is raised; first_seen 2, rate and payload 6,
+    /// log_template 3.5, token_use 5, silence 4, volume 3.6, takeover 3.4; walk: log10 of a
+    /// likelihood ratio, 10.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,
     /// first_seen: other entities of the group known before one without history is judged by it.
     pub(crate) min_peers: u64,
-    /// rate: events in a window below which nothing is said.
+    /// log_template: lines of a service before it is judged, 10,000.
+    pub(crate) min_lines: Option<u64>,
+    /// rate: events, payload: strange values in a window below which nothing is said.
     pub(crate) min_count: u64,
     /// rate: complete windows of all entities of the group before anyone is judged.
     pub(crate) min_windows: u64,
@@ -57,6 +69,7 @@ impl Default for Thresholds {
             min_score: None,
             min_events: 50,
             min_peers: 3,
+            min_lines: None,
             min_count: 10,
             min_windows: 20,
             max_entities: 50_000,
@@ -185,16 +198,7 @@ impl DetectorConfig {
         let severity = raw.severity.as_deref().unwrap_or("medium");
         let severity = Severity::parse(severity)
             .ok_or_else(|| ("severity", format!("no severity is called {severity}")))?;
-        let filter = raw.filter.as_deref().map(Query::parse).transpose();
-        let filter = filter.map_err(|e| {
-            (
-                "filter",
-                format!(
-                    "the filter is no query: {} (character {})",
-                    e.message, e.position
-                ),
-            )
-        })?;
+        let filter = filter_of(raw.filter.as_deref())?;
         let mut entity = raw.entity.map(Vec::from).unwrap_or_default();
         let pair = raw.pair.map(Vec::from).unwrap_or_default();
         match (kind.reads, entity.is_empty()) {
@@ -205,8 +209,8 @@ impl DetectorConfig {
             }
             (reads, _) => entity.extend(reads.iter().map(|field| (*field).to_owned())),
         }
-        if raw.detector == "first_seen" && pair.is_empty() {
-            return Err(("detector", "first_seen needs a pair".to_owned()));
+        if PAIRED.contains(&raw.detector.as_str()) && pair.is_empty() {
+            return Err(("detector", format!("{} needs a pair", raw.detector)));
         }
         let window = raw.window.as_deref().unwrap_or("10m");
         let window_ns = parse_duration_ns(window).filter(|ns| *ns >= 1_000_000_000);
@@ -272,6 +276,15 @@ impl DetectorConfig {
             text: file.text.as_str().into(),
         }
     }
+}
+
+/// The filter as a query, or the key at fault and what is wrong with it.
+fn filter_of(text: Option<&str>) -> Result<Option<Query>, (&'static str, String)> {
+    text.map(Query::parse).transpose().map_err(|e| {
+        let (message, at) = (e.message, e.position);
+        let message = format!("the filter is no query: {message} (character {at})");
+        ("filter", message)
+    })
 }
 
 fn line_of(text: &str, key: &str) -> Option<u32> {

@@ -6,7 +6,9 @@ pub(crate) mod bloom;
 pub(crate) mod config;
 mod first_seen;
 mod keys;
+mod log_template;
 pub(crate) mod on_facts;
+mod payload;
 mod rate;
 pub(crate) mod silence;
 pub(crate) mod takeover;
@@ -134,6 +136,16 @@ pub(crate) const DETECTORS: &[Kind] = &[
     Kind {
         name: "first_seen",
         make: |config| Box::new(first_seen::FirstSeen::new(config)),
+        reads: &[],
+    },
+    Kind {
+        name: "log_template",
+        make: |config| Box::new(log_template::LogTemplate::new(config)),
+        reads: &[],
+    },
+    Kind {
+        name: "payload",
+        make: |config| Box::new(payload::Payload::new(config)),
         reads: &[],
     },
     Kind {

@@ -1,6 +1,11 @@
 //! Models as bytes: fixed-width little-endian numbers, floats as their bits, a name and a version
 //! in front. Text would cost digits, and a restored model must give the same scores.
 
+use std::borrow::Cow;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::ModelError;
 
 /// Collects the bytes of a model.
@@ -167,6 +172,44 @@ impl<'a> Reader<'a> {
     /// Floats with their number.
     pub fn f64s(&mut self) -> Result<Vec<f64>, ModelError> {
         (0..self.count(8)?).map(|_| self.f64()).collect()
+    }
+}
+
+/// A model that is written into a larger state as one text.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept<T>(pub(crate) T);
+
+/// What [`Kept`] needs of a model.
+pub(crate) trait Model: Sized {
+    fn to_bytes(&self) -> Vec<u8>;
+    fn of_bytes(bytes: &[u8]) -> Result<Self, ModelError>;
+}
+
+impl<T: Model> Serialize for Kept<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = self.0.to_bytes();
+        let mut text = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
+            text.extend(
+                [byte >> 4, byte & 15].map(|half| char::from(b"0123456789abcdef"[half as usize])),
+            );
+        }
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de, T: Model> Deserialize<'de> for Kept<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let half = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
+        let bytes: Option<Vec<u8>> = (text.as_bytes().chunks(2))
+            .map(|pair| match pair {
+                [high, low] => Some(half(*high)? << 4 | half(*low)?),
+                _ => None,
+            })
+            .collect();
+        let bytes = bytes.ok_or_else(|| D::Error::custom("a model that is not hexadecimal"))?;
+        T::of_bytes(&bytes).map(Kept).map_err(D::Error::custom)
     }
 }
 

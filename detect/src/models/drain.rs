@@ -10,6 +10,8 @@
 //! that of Good and Turing (Good, Biometrika 1953), the share of lines whose template was seen
 //! once.
 //!
+//! Words are kept as hashes: what a line said about a person cannot be read from a saved state.
+//!
 //! Pitfalls. Words of people and products that hold no digit are not masked; they become holes once
 //! a second one was seen, so the first lines of a source make templates too many. At the limit of
 //! templates the one longest unseen goes, and from then on nothing is called new: a line of a
@@ -20,6 +22,7 @@ mod mask;
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::ModelError;
 use super::codec::{Reader, Writer};
@@ -28,6 +31,8 @@ pub use mask::{HOLE, mask};
 const NAME: &str = "drain";
 const VERSION: u32 = 1;
 
+/// Stands for a hole among the hashes of words.
+const HOLE_HASH: u64 = 0;
 /// Words of a line that are looked at; what follows them counts as one hole.
 const WORDS: usize = 64;
 /// Bytes of a word that are looked at.
@@ -58,7 +63,8 @@ pub struct Parsed {
 #[derive(Debug, Clone, PartialEq)]
 struct Template {
     id: u64,
-    words: Vec<String>,
+    /// Hashes of the words; [`HOLE_HASH`] where they differ.
+    words: Vec<u64>,
     lines: u64,
     /// The line number at which it was last seen.
     last: u64,
@@ -69,7 +75,7 @@ struct Template {
 pub struct Drain {
     most: usize,
     /// Branch (length and first words) to the templates in it.
-    branches: HashMap<Vec<String>, Vec<Template>>,
+    branches: HashMap<Vec<u64>, Vec<Template>>,
     /// Branches a length has.
     lengths: HashMap<usize, usize>,
     templates: usize,
@@ -124,12 +130,6 @@ impl Drain {
         (self.once as f64).max(0.5) / self.lines as f64
     }
 
-    /// The text of a template, with [`HOLE`] where words differ.
-    pub fn template(&self, id: u64) -> Option<String> {
-        let mut all = self.branches.values().flatten();
-        all.find(|t| t.id == id).map(|t| t.words.join(" "))
-    }
-
     /// Finds or makes the template of a line.
     pub fn learn(&mut self, line: &str) -> Parsed {
         let unseen = self.unseen();
@@ -146,7 +146,7 @@ impl Drain {
             template.last = lines;
             for (known, word) in template.words.iter_mut().zip(words) {
                 if *known != word {
-                    HOLE.clone_into(known);
+                    *known = HOLE_HASH;
                 }
             }
             return Parsed {
@@ -176,9 +176,9 @@ impl Drain {
     }
 
     /// The branch of a line: its length and first words.
-    fn branch(&mut self, words: &[String]) -> Vec<String> {
-        let mut key = vec![words.len().to_string()];
-        key.extend(words.iter().take(DEPTH).cloned());
+    fn branch(&mut self, words: &[u64]) -> Vec<u64> {
+        let mut key = vec![words.len() as u64];
+        key.extend(words.iter().take(DEPTH));
         if self.branches.contains_key(&key) {
             return key;
         }
@@ -212,7 +212,7 @@ impl Drain {
             if templates.is_empty() {
                 self.branches.remove(&key);
                 if key.len() > 1 {
-                    let length = key.first().and_then(|l| l.parse().ok()).unwrap_or(0);
+                    let length = key.first().map_or(0, |l| *l as usize);
                     self.lengths.entry(length).and_modify(|n| *n -= 1);
                 }
             }
@@ -221,11 +221,17 @@ impl Drain {
         self.forgotten += 1;
     }
 
+    /// Bytes held now, about.
+    pub fn bytes(&self) -> usize {
+        let of_template = |t: &Template| size_of::<Template>() + t.words.len() * 8;
+        let templates = self.branches.values().flatten().map(of_template);
+        templates.sum::<usize>() + self.branches.len() * ((DEPTH + 1) * 8 + 64)
+    }
+
     /// Bytes that so many templates take at most: all lines as long as is looked at.
     pub fn max_bytes(most: usize) -> usize {
         // A template, and the key of a branch of its own.
-        let word = size_of::<String>() + WORD_BYTES;
-        most.max(1) * (size_of::<Template>() + (WORDS + 1 + DEPTH + 1) * word + 64)
+        most.max(1) * (size_of::<Template>() + (WORDS + 1 + DEPTH + 1) * size_of::<u64>() + 64)
     }
 
     /// The templates as bytes; [`Drain::restore`] gives them back.
@@ -235,7 +241,7 @@ impl Drain {
         out.u64(self.lines);
         out.u64(self.next_id);
         out.u64(self.forgotten);
-        let mut all: Vec<(&Template, &Vec<String>)> = Vec::with_capacity(self.templates);
+        let mut all: Vec<(&Template, &Vec<u64>)> = Vec::with_capacity(self.templates);
         for (key, templates) in &self.branches {
             all.extend(templates.iter().map(|t| (t, key)));
         }
@@ -247,7 +253,7 @@ impl Drain {
             out.u64(template.last);
             for list in [key, &template.words] {
                 out.size(list.len());
-                list.iter().for_each(|word| out.text(word));
+                list.iter().for_each(|word| out.u64(*word));
             }
         }
         out.finish()
@@ -265,7 +271,7 @@ impl Drain {
         drain.forgotten = from.u64()?;
         for _ in 0..from.count(40)? {
             let (id, lines, last) = (from.u64()?, from.u64()?, from.u64()?);
-            let [key, words] = [texts(&mut from)?, texts(&mut from)?];
+            let [key, words] = [hashes(&mut from)?, hashes(&mut from)?];
             drain.templates += 1;
             drain.once += u64::from(lines == 1);
             if !drain.branches.contains_key(&key) && key.len() > 1 {
@@ -284,14 +290,12 @@ impl Drain {
     }
 }
 
-fn texts(from: &mut Reader) -> Result<Vec<String>, ModelError> {
-    (0..from.count(8)?)
-        .map(|_| from.text().map(str::to_owned))
-        .collect()
+fn hashes(from: &mut Reader) -> Result<Vec<u64>, ModelError> {
+    (0..from.count(8)?).map(|_| from.u64()).collect()
 }
 
 /// The most similar template if one is similar enough.
-fn closest<'t>(templates: &'t mut [Template], words: &[String]) -> Option<&'t mut Template> {
+fn closest<'t>(templates: &'t mut [Template], words: &[u64]) -> Option<&'t mut Template> {
     let mut best: Option<(usize, usize, usize)> = None;
     for (i, template) in templates.iter().enumerate() {
         if template.words.len() != words.len() {
@@ -302,7 +306,7 @@ fn closest<'t>(templates: &'t mut [Template], words: &[String]) -> Option<&'t mu
         for (known, word) in pairs {
             if known == word {
                 equal += 1;
-            } else if known == HOLE {
+            } else if *known == HOLE_HASH {
                 holes += 1;
             }
         }
@@ -315,17 +319,27 @@ fn closest<'t>(templates: &'t mut [Template], words: &[String]) -> Option<&'t mu
     if enough { templates.get_mut(i) } else { None }
 }
 
-/// The masked words of a line.
-fn words(line: &str) -> Vec<String> {
+/// Hashes of the masked words of a line.
+fn words(line: &str) -> Vec<u64> {
     let masked = mask(start_of(line, WORDS * WORD_BYTES));
     let each = masked.split(' ').filter(|w| !w.is_empty());
-    let each = each.map(|w| start_of(w, WORD_BYTES).to_owned());
-    let mut words: Vec<String> = each.take(WORDS + 1).collect();
+    let each = each.map(|w| hash(start_of(w, WORD_BYTES)));
+    let mut words: Vec<u64> = each.take(WORDS + 1).collect();
     if words.len() > WORDS {
         words.truncate(WORDS);
-        words.push(HOLE.to_owned());
+        words.push(HOLE_HASH);
     }
     words
+}
+
+/// The standard hasher with its default key: the same in every process.
+fn hash(word: &str) -> u64 {
+    if word == HOLE {
+        return HOLE_HASH;
+    }
+    let mut hasher = DefaultHasher::new();
+    word.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// At most so many bytes of the text, whole characters.

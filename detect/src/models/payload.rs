@@ -78,6 +78,34 @@ fn kind(c: char) -> usize {
     }
 }
 
+/// The values of a query string, decoded: what stands behind `=`, or a part without one.
+pub(crate) fn values(query: &str) -> impl Iterator<Item = String> + '_ {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts.map(|part| decoded(part.split_once('=').map_or(part, |(_, value)| value)))
+}
+
+/// Percent and plus signs undone once. What is no encoding stays as it is.
+fn decoded(value: &str) -> String {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes().iter();
+    while let Some(byte) = rest.next() {
+        let digits = rest
+            .as_slice()
+            .get(..2)
+            .and_then(|d| std::str::from_utf8(d).ok());
+        let code = digits.and_then(|d| u8::from_str_radix(d, 16).ok());
+        match (*byte, code) {
+            (b'%', Some(code)) => {
+                out.push(code);
+                rest.nth(1);
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// What usual values look like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PayloadModel {
@@ -90,10 +118,23 @@ impl PayloadModel {
     /// # Errors
     /// [`ModelError::TooLittle`] if there are too few different ones.
     pub fn fit<'a>(values: impl Iterator<Item = &'a str>) -> Result<Self, ModelError> {
-        let points: Vec<Vec<f64>> = values.map(|v| features(v).to_vec()).collect();
+        let shapes: Vec<Vec<f64>> = values.map(|v| features(v).to_vec()).collect();
+        Self::fit_shapes(&shapes)
+    }
+
+    /// Fits the [`features`] of usual values.
+    ///
+    /// # Errors
+    /// As [`PayloadModel::fit`].
+    pub(crate) fn fit_shapes(shapes: &[Vec<f64>]) -> Result<Self, ModelError> {
         Ok(PayloadModel {
-            mixture: Mixture::fit(&points, COMPONENTS)?,
+            mixture: Mixture::fit(shapes, COMPONENTS)?,
         })
+    }
+
+    /// As [`PayloadModel::score`], of the features of a value.
+    pub(crate) fn score_shape(&self, shape: &[f64]) -> f64 {
+        self.mixture.score(shape)
     }
 
     /// How far the value is from usual ones: minus the log likelihood of its shape.
@@ -101,12 +142,15 @@ impl PayloadModel {
         self.mixture.score(&features(value))
     }
 
-    /// What is unusual about the value: kinds of characters with how many deviations there are too
-    /// many (or too few), the worst first.
+    /// Which kinds of characters the value has too many of, by how many deviations, the worst
+    /// first.
     pub fn explain(&self, value: &str) -> Vec<(&'static str, f64)> {
         let deviations = self.mixture.deviations(&features(value));
-        let mut each: Vec<_> = FEATURES.into_iter().zip(deviations).collect();
-        each.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        let kinds = FEATURES.into_iter().zip(deviations);
+        // Length and changes of kind follow from the others and tell a person less.
+        let mut each: Vec<_> = kinds.skip(1).take(FEATURES.len() - 2).collect();
+        each.retain(|(_, by)| *by > 0.0);
+        each.sort_by(|a, b| b.1.total_cmp(&a.1));
         each
     }
 
@@ -131,5 +175,65 @@ impl PayloadModel {
         let mixture = Mixture::restore(from.bytes()?)?;
         from.end()?;
         Ok(PayloadModel { mixture })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_strings_are_taken_apart() {
+        let all = |query| values(query).collect::<Vec<_>>();
+        assert_eq!(all("q=red+lamp&page=2&&flag"), ["red lamp", "2", "flag"]);
+        assert_eq!(all("q=%27%20or%201%3d1"), ["' or 1=1"]);
+        assert_eq!(
+            all("a=%&b=%4&c=%zz&d=%c3%a4&e=%ff"),
+            ["%", "%4", "%zz", "ä", "\u{fffd}"]
+        );
+        assert_eq!(all(""), [""; 0]);
+    }
+
+    #[test]
+    fn shapes_are_finite_and_told_in_words() {
+        for value in ["", "é\0\u{202e}", &"'".repeat(1 << 20), "a b", "1"] {
+            assert!(features(value).iter().all(|f| f.is_finite() && *f >= 0.0));
+        }
+        let model = usual();
+        let odd = model.explain("5' or '1'='1");
+        let quotes = odd
+            .iter()
+            .find(|(kind, _)| *kind == "quotes and backquotes");
+        assert!(quotes.is_some_and(|(_, by)| *by > 3.0), "{odd:?}");
+        assert!(model.score("5' or '1'='1") > model.score("57") + 20.0);
+        assert!(model.score("57") < 20.0);
+    }
+
+    #[test]
+    fn a_restored_model_gives_the_same_scores() {
+        let model = usual();
+        let restored = PayloadModel::restore(&model.save()).unwrap();
+        assert_eq!(model, restored);
+        assert!(PayloadModel::restore(&model.save()[1..]).is_err());
+        assert!(model.bytes() < 4_096);
+    }
+
+    fn usual() -> PayloadModel {
+        let words = [
+            "red lamp",
+            "chair",
+            "two tables",
+            "sofa blue",
+            "Mrs. Green",
+            "3,50",
+        ];
+        let values: Vec<String> = (0..600)
+            .map(|i| match i % 3 {
+                0 => i.to_string(),
+                1 => words[i % words.len()].to_owned(),
+                _ => format!("2026-11-{:02}", i % 28 + 1),
+            })
+            .collect();
+        PayloadModel::fit(values.iter().map(String::as_str)).unwrap()
     }
 }
