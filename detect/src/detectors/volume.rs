@@ -2,9 +2,9 @@
 //!
 //! For every account the bytes and the requests of the day (UTC) so far are compared with its own
 //! whole days before, working days with working days: the logarithm of the ratio, in units of the
-//! spread that such ratios have among accounts that are about as busy. Excesses of one day after the other add
-//! up (Page's CUSUM, Biometrika 1954, with a reference value of half a spread), so that a little
-//! too much every day is seen as well.
+//! spread that such ratios have among accounts that are about as busy. Excesses of one day after
+//! the other add up (Page's CUSUM, Biometrika 1954, with a reference value of half a spread), so
+//! that a little too much every day is seen as well.
 //!
 //! How rare a sum is, is read from the sums of these accounts ([`Tail`]), not from a
 //! normal distribution: days have heavy tails.
