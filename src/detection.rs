@@ -232,7 +232,7 @@ impl Worker {
             return;
         }
         let meta = self.store.meta().clone();
-        let policy = match self.runtime.block_on(crate::rules::policy(&meta)) {
+        let policy = match self.runtime.block_on(watchfire_web::policy(&meta)) {
             Ok(policy) => policy,
             Err(error) => {
                 tracing::error!(%error, "settings of rules cannot be read; trying again");

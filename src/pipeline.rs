@@ -233,7 +233,6 @@ fn hooks(
 ) -> Result<Hooks> {
     let settings = store.meta().watch_rules();
     let reload = rules.clone();
-    let of_path = rules.clone();
     let seen = progress.clone();
     let mappings = Mappings::builtin().context("the built-in mappings")?;
     Ok(Hooks {
@@ -248,7 +247,6 @@ fn hooks(
             reload.reload();
             Ok(())
         }),
-        rule_file: Box::new(move |path| of_path.file(path)),
         status: Box::new(move || status(progress.as_deref(), *settings.borrow())),
         activity: Box::new(move || {
             let seen = seen.as_ref();

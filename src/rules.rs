@@ -9,12 +9,9 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use rust_embed::RustEmbed;
-use watchfire_detect::{
-    RuleException, RuleFault, RuleFile, RulePolicy, RuleSet, RuleSettings, RuleState,
-};
+use watchfire_detect::{RuleFault, RuleFile, RuleSet};
 use watchfire_event::{BatchLimits, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
-use watchfire_store::meta::{Meta, MetaError};
 use watchfire_web::RuleCatalog;
 
 use crate::intel::Folders;
@@ -49,13 +46,20 @@ pub fn pack_files() -> Vec<RuleFile> {
     paths.iter().filter_map(|path| file(path)).collect()
 }
 
-/// Rule files below a folder (or the one file), in a fixed order, with those that could not be
-/// read.
+/// Rule files below a folder (or the one file, with the pipelines beside it), in a fixed order,
+/// with those that could not be read.
 pub fn read_dir(dir: &Path) -> (Vec<RuleFile>, Vec<RuleFault>) {
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     let mut paths = Vec::new();
     if let Err(error) = collect(dir, &mut paths) {
         faults.push(fault(dir, "unreadable", error.to_string()));
+    }
+    let beside = dir.with_file_name("pipelines");
+    if dir.is_file()
+        && beside.is_dir()
+        && let Err(error) = collect(&beside, &mut paths)
+    {
+        faults.push(fault(&beside, "unreadable", error.to_string()));
     }
     paths.sort();
     if paths.len() > MAX_FILES {
@@ -69,13 +73,24 @@ pub fn read_dir(dir: &Path) -> (Vec<RuleFile>, Vec<RuleFault>) {
     for path in paths {
         match read_file(&path) {
             Ok(text) => files.push(RuleFile {
-                path: path.display().to_string(),
+                path: shown(&path),
                 text,
             }),
             Err(error) => faults.push(fault(&path, "unreadable", format!("{error:#}"))),
         }
     }
     (files, faults)
+}
+
+/// A path as rules are known by it. Those of the pack begin with `rules/`: a folder of that name
+/// is another, and what lies in the working folder itself is not above it.
+fn shown(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let is_bare = path.is_relative() && path.components().count() == 1;
+    match is_bare || path.starts_with("rules") || path.starts_with("pipelines") {
+        true => format!("./{shown}"),
+        false => shown,
+    }
 }
 
 fn fault(path: &Path, code: &'static str, message: String) -> RuleFault {
@@ -109,34 +124,6 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What people have set about rules, as detection takes it.
-///
-/// # Errors
-/// When the metadata cannot be read.
-pub async fn policy(meta: &Meta) -> Result<RulePolicy, MetaError> {
-    let settings = meta.rule_settings().await?.into_iter().map(|row| {
-        let set = RuleSettings {
-            // A word that only a newer version knows: the rule is as its file says.
-            state: RuleState::parse(&row.state).unwrap_or_default(),
-            severity: row.severity,
-            suppress_ns: row.suppress_ns,
-        };
-        (row.rule_id, set)
-    });
-    let settings = settings.collect();
-    let exceptions = meta.rule_exceptions().await?.into_iter();
-    let exceptions = exceptions.map(|row| RuleException {
-        id: row.id,
-        rules: row.rules,
-        query: row.query,
-        expires_ns: row.expires_ns,
-    });
-    Ok(RulePolicy {
-        settings,
-        exceptions: exceptions.collect(),
-    })
 }
 
 /// Reads an event as the doors do.
@@ -183,33 +170,6 @@ impl Rules {
     /// The live rules.
     pub fn catalog(&self) -> Arc<ArcSwap<RuleCatalog>> {
         self.catalog.clone()
-    }
-
-    /// The file that a live rule came from, as it is now.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn file(&self, path: &str) -> Result<RuleFile, String> {
-        let ours = pack_files().into_iter().find(|file| file.path == path);
-        let live = || {
-            self.catalog
-                .load()
-                .set
-                .infos()
-                .iter()
-                .any(|i| i.path == path)
-        };
-        match ours {
-            Some(file) => Ok(file),
-            None if !live() => Err(format!("no live rule is from {path}")),
-            None => match read_file(Path::new(path)) {
-                Ok(text) => Ok(RuleFile {
-                    path: path.to_owned(),
-                    text,
-                }),
-                Err(error) => Err(format!("{path}: {error:#}")),
-            },
-        }
     }
 
     /// Reads everything again and puts the new rules in place as one. What is broken is left

@@ -88,3 +88,108 @@ fn a_file_that_cannot_be_read_is_named_and_ends_the_run() {
         assert!(!run.status.success() && told.contains("missing"), "{told}");
     }
 }
+
+fn run(args: &[&str], dir: &Path) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
+    let output = command.args(args).current_dir(dir).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(text).unwrap(),
+    )
+}
+
+#[test]
+fn threat_lists_are_read_offline_and_taken_to_be_there_where_rules_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "own/listed.yml",
+        "title: Listed\nid: listed\nname: listed\ndetection:\n  a: { source.ip|expand: \
+         '%intel.bad%' }\n  condition: a\n---\ntitle: Often\nid: often\ncorrelation:\n  type: \
+         event_count\n  rules: [listed]\n  timespan: 5m\n  generate: true\n  condition: { gte: \
+         9 }\n",
+    );
+    write("lists/bad.txt", "203.0.113.0/24\n");
+    write("events.json", "{\"source\":{\"ip\":\"203.0.113.5\"}}\n");
+    let (code, said) = run(&["rules", "check", "own"], dir.path());
+    assert!(
+        said.contains("note: the threat list bad is taken to be there"),
+        "{said}"
+    );
+    assert!(
+        code == 0 && said.contains("2 rules loaded, 0 left out"),
+        "{said}"
+    );
+    let (code, said) = run(&["rules", "check", "own", "--intel", "lists"], dir.path());
+    assert!(code == 0 && !said.contains("note"), "{said}");
+    write("lists/bad.txt", "");
+    std::fs::rename(
+        dir.path().join("lists/bad.txt"),
+        dir.path().join("lists/worse.txt"),
+    )
+    .unwrap();
+    let (code, said) = run(&["rules", "check", "own", "--intel", "lists"], dir.path());
+    assert!(code == 1 && said.contains("unknown_list"), "{said}");
+
+    write("lists/bad.txt", "203.0.113.0/24\n");
+    let detect = ["detect", "--no-pack", "--rules", "own", "events.json"];
+    let (_, said) = run(&detect, dir.path());
+    assert!(said.contains("unknown_list"), "{said}");
+    let (_, said) = run(&[&detect[..], &["--intel", "lists"]].concat(), dir.path());
+    assert!(said.contains("\"detector\":\"sigma:listed\""), "{said}");
+    let (code, said) = run(&[&detect[..], &["--intel", "gone"]].concat(), dir.path());
+    assert!(code != 0 && said.contains("gone does not exist"), "{said}");
+}
+
+#[test]
+fn pipelines_beside_rules_apply_wherever_rules_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    // A folder that is called as the pack's is: its pipelines are not for the pack.
+    write(
+        "rules/root.yml",
+        "title: Admin\nid: admin\ndetection:\n  a: { User|expand: '%admins%' }\n  condition: a\n",
+    );
+    write(
+        "rules/pipelines/site.yml",
+        "name: site\nvars: { admins: [root, toor] }\ntransformations:\n- type: \
+         value_placeholders\n- type: field_name_prefix\n  prefix: site.\n",
+    );
+    write(
+        "events.json",
+        "{\"site.User\":\"toor\"}\n{\"site.User\":\"guest\"}\n",
+    );
+    write("event.json", "{\"site.User\":\"root\"}\n");
+    for rules in ["rules", "rules/root.yml"] {
+        let (code, said) = run(&["rules", "check", rules], dir.path());
+        assert!(code == 0, "{said}");
+        assert!(
+            said.contains("pipeline site (priority 0) changed 1 rule\n"),
+            "{said}"
+        );
+    }
+    let (code, said) = run(&["detect", "--rules", "rules", "events.json"], dir.path());
+    assert!(code == 0 && said.contains("sigma:admin"), "{said}");
+    assert!(!said.contains("left out"), "{said}");
+    let (code, said) = run(
+        &["rules", "explain", "rules/root.yml", "event.json"],
+        dir.path(),
+    );
+    assert!(code == 0 && said.contains("site.User"), "{said}");
+    std::fs::remove_file(dir.path().join("rules/pipelines/site.yml")).unwrap();
+    let (code, said) = run(&["rules", "check", "rules"], dir.path());
+    assert!(
+        code == 1 && said.contains("rules/root.yml:4: unresolved_placeholder"),
+        "{said}"
+    );
+    assert!(said.contains("%admins%"), "{said}");
+}

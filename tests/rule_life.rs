@@ -210,6 +210,27 @@ async fn counted(server: &Server, exception: &str) {
     assert_eq!(rule["exceptions"][0]["hidden"], 2);
     let list = server.get("/api/v1/rules", &[]).await;
     let rules = list["rules"].as_array().unwrap();
+    assert_eq!(list["total"], rules.len());
+    assert!(list["next"].is_null());
+    let asked = [("find", "DOOR knock"), ("limit", "1"), ("brief", "true")];
+    let page = server.get("/api/v1/rules", &asked).await;
+    assert_eq!(
+        (&page["total"], &page["next"]),
+        (&json!(2), &json!(1)),
+        "{page}"
+    );
+    let brief = page["rules"][0].as_object().unwrap();
+    assert_eq!(
+        (&brief["id"], &brief["state"]),
+        (&json!("knock"), &json!("live"))
+    );
+    assert_eq!(brief["health"]["matched_7d"], 8, "{page}");
+    assert!(!brief.contains_key("description") && !brief.contains_key("settings"));
+    let asked = [("find", "door knock"), ("offset", "1")];
+    let page = server.get("/api/v1/rules", &asked).await;
+    assert_eq!(page["rules"][0]["id"], "knocks");
+    assert_eq!(page["rules"].as_array().unwrap().len(), 1);
+    assert!(page["next"].is_null() && page["rules"][0]["settings"].is_object());
     let blind = rules.iter().find(|r| r["id"] == "blind").unwrap();
     assert_eq!(blind["health"]["can_match"], false, "{blind}");
     assert_eq!(blind["health"]["missing_fields"], json!(["never.sent"]));
@@ -385,5 +406,73 @@ async fn what_makes_no_sense_is_refused_with_a_code() {
         let seen = (answer.0, answer.1["code"].as_str().unwrap());
         assert_eq!(seen, (*status, *code), "{change} {}", answer.1);
     }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipelines_are_taken_over_while_the_server_runs() {
+    let (data, rules) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rule = RULE.replace("startswith: /backdoor", "expand|startswith: '%doors%'");
+    std::fs::write(rules.path().join("knock.yml"), rule).unwrap();
+    let server = start(data.path(), rules.path()).await;
+    let list = server.get("/api/v1/rules", &[("find", "door knock")]).await;
+    assert_eq!(list["total"], 0, "{list}");
+    assert_eq!(
+        list["faults"][0]["code"], "unresolved_placeholder",
+        "{list}"
+    );
+    assert_eq!(list["faults"][1]["code"], "unknown_rule_ref", "{list}");
+
+    let folder = rules.path().join("pipelines");
+    std::fs::create_dir(&folder).unwrap();
+    let pipeline = "name: doors\nvars: { doors: [/backdoor, /cellar] }\ntransformations:\n- type: \
+        value_placeholders\n";
+    std::fs::write(folder.join("doors.yml"), pipeline).unwrap();
+    let list = server
+        .wait("/api/v1/rules?find=door+knock", |_, body| {
+            body["total"] == 2
+        })
+        .await;
+    assert_eq!(list["rules"][0]["pipelines"], json!(["doors"]), "{list}");
+    assert_eq!(list["pipelines"][0]["name"], "doors", "{list}");
+    assert_eq!(list["pipelines"][0]["changed"], 1, "{list}");
+    assert_eq!(list["faults"], json!([]), "{list}");
+    knock(&server, "203.0.113.7", 0).await;
+    assert_eq!(alerts(&server, "knock", "203.0.113.7").await, ["high"]);
+
+    // A text on trial and a live rule in a backtest are read as they are beside the pipelines.
+    let text = RULE.replace("startswith: /backdoor", "expand|startswith: '%doors%'");
+    let (_, checked) = call(
+        &server,
+        "POST",
+        "/api/v1/rules/check",
+        json!({ "text": text }),
+    )
+    .await;
+    assert_eq!(checked["ok"], true, "{checked}");
+    let body = json!({ "rule": "knock", "settings": true });
+    let (_, found) = call(&server, "POST", "/api/v1/rules/backtest", body).await;
+    assert_eq!(
+        (&found["matches"], &found["alerts"]),
+        (&json!(1), &json!(1)),
+        "{found}"
+    );
+    set(&server, "knock", json!({ "state": "disabled" })).await;
+    for (settings, alerts) in [(true, 0), (false, 1)] {
+        let body = json!({ "rule": "knock", "settings": settings });
+        let (_, found) = call(&server, "POST", "/api/v1/rules/backtest", body).await;
+        assert_eq!(found["alerts"], alerts, "{found}");
+    }
+
+    let broken = pipeline.replace("value_placeholders", "what");
+    std::fs::write(folder.join("doors.yml"), broken).unwrap();
+    let list = server
+        .wait("/api/v1/rules?find=door+knock", |_, body| {
+            body["total"] == 0
+        })
+        .await;
+    let fault = &list["faults"][0];
+    assert_eq!(fault["code"], "invalid_pipeline", "{list}");
+    assert_eq!(fault["line"], 4);
     server.stop();
 }

@@ -19,7 +19,6 @@ use crate::alert::{AlertChange, Change};
 use crate::engine::{Engine, EngineConfig};
 use crate::entity;
 use crate::facts;
-use crate::intel::IntelSet;
 use crate::ruleset::{RuleFault, RuleFile, RuleKind, RuleSet};
 use crate::sigma::prefilter::{Asking, all, any};
 
@@ -159,10 +158,10 @@ pub struct Backtest {
     rules: Arc<RuleSet>,
     /// Stands for the rules' texts.
     digest: String,
-    /// Count this rule alone.
-    only: Option<String>,
+    /// Count these rules alone: the others are there for what they refer to.
+    only: BTreeSet<String>,
     max_alerts: usize,
-    engine: Engine,
+    pub(crate) engine: Engine,
     trial: Option<Trial>,
     tally: Tally,
 }
@@ -174,30 +173,41 @@ impl std::fmt::Debug for Backtest {
 }
 
 impl Backtest {
-    /// Loads rules for a trial, with what is wrong with them. `only` counts the rule of this id
-    /// alone; the others are there for what it refers to.
-    pub fn load(
-        files: &[RuleFile],
-        only: Option<&str>,
-        lists: Arc<IntelSet>,
-    ) -> (Backtest, Vec<RuleFault>) {
-        let (rules, faults) = RuleSet::load_with(files, lists);
+    /// Loads rules for a trial, with what is wrong with them, as they would be beside the rules
+    /// of `live`: with its threat lists, pipelines and filters, and its rules where they refer to
+    /// them. The rules of the files alone are counted.
+    pub fn load(files: &[RuleFile], live: &RuleSet) -> (Backtest, Vec<RuleFault>) {
+        let (rules, faults, only) = RuleSet::load_beside(files, live);
+        (Backtest::of(rules, only), faults)
+    }
+
+    /// A trial of the rule of this id in `live`; `None` when there is none.
+    pub fn of_live(id: &str, live: &RuleSet) -> Option<(Backtest, Vec<RuleFault>)> {
+        live.info(id)?;
+        let (lists, pipelines) = (live.lists().clone(), live.pipelines.as_ref().clone());
+        let parts = live.with_parts(id);
+        let (rules, faults) = RuleSet::load_all(&parts, lists, pipelines, Vec::new());
+        let only = BTreeSet::from([id.to_owned()]);
+        Some((Backtest::of(rules, only), faults))
+    }
+
+    fn of(rules: RuleSet, only: BTreeSet<String>) -> Backtest {
         let rules = Arc::new(rules);
         let mut hash = Sha256::new();
-        for file in files {
-            hash.update((file.text.len() as u64).to_be_bytes());
-            hash.update(&file.text);
+        hash.update(rules.pipelines.digest());
+        for info in &rules.infos {
+            hash.update((info.text.len() as u64).to_be_bytes());
+            hash.update(&*info.text);
         }
-        let backtest = Backtest {
+        Backtest {
             engine: Engine::new(Arc::clone(&rules), EngineConfig::default()),
             rules,
             digest: hex(hash),
-            only: only.map(str::to_owned),
+            only,
             max_alerts: 20,
             trial: None,
             tally: Tally::default(),
-        };
-        (backtest, faults)
+        }
     }
 
     /// The rules that were loaded.
@@ -215,9 +225,11 @@ impl Backtest {
     /// Counts what an exception would have hidden, too.
     #[must_use]
     pub fn without(mut self, exception: Query) -> Self {
+        let mut engine = Engine::new(Arc::clone(&self.rules), EngineConfig::default());
+        engine.set_policy(Arc::clone(self.engine.policy()));
         self.trial = Some(Trial {
             query: exception,
-            engine: Engine::new(Arc::clone(&self.rules), EngineConfig::default()),
+            engine,
             matches_hidden: 0,
             alerts: HashSet::new(),
         });
@@ -298,11 +310,11 @@ impl Backtest {
     pub fn take(&mut self, batch: &EventBatch) {
         let hidden = self.trial.as_ref().map(|trial| trial.query.matches(batch));
         let (times, seqs) = (batch.time().values(), batch.seq().values());
-        let (tally, rules, only) = (&mut self.tally, &self.rules, self.only.as_deref());
+        let (tally, rules, only) = (&mut self.tally, &self.rules, &self.only);
         let mut matches_hidden = 0;
         let changes = self.engine.process_noting(batch, &mut |rule, row| {
             *tally.matches.entry(rule.to_owned()).or_default() += 1;
-            if !counts(only, rule) || rules.sigma.is_silent(rule) {
+            if !only.contains(rule) || rules.sigma.is_silent(rule) {
                 return;
             }
             let time_ns = times.get(row).copied().unwrap_or_default();
@@ -312,7 +324,7 @@ impl Backtest {
             matches_hidden += u64::from(is_hidden);
         });
         for change in changes {
-            if counts(only, rule_of(&change.alert)) {
+            if only.contains(rule_of(&change.alert)) {
                 tally.alert(change, self.max_alerts);
             }
         }
@@ -320,7 +332,7 @@ impl Backtest {
             trial.matches_hidden += matches_hidden;
             let changes = trial.engine.process(&batch.filter(&!&hidden));
             let new = changes.into_iter().filter(|c| c.change == Change::New);
-            let counted = new.filter(|c| counts(only, rule_of(&c.alert)));
+            let counted = new.filter(|c| only.contains(rule_of(&c.alert)));
             for change in counted {
                 if trial.alerts.len() < MAX_IDS {
                     trial.alerts.insert(change.alert.id);
@@ -331,8 +343,7 @@ impl Backtest {
 
     /// Matches so far, of rules that raise alerts.
     pub fn matches(&self) -> u64 {
-        let only = self.only.as_deref();
-        let raising = |id: &str| counts(only, id) && !self.rules.sigma.is_silent(id);
+        let raising = |id: &str| self.only.contains(id) && !self.rules.sigma.is_silent(id);
         let matches = self.tally.matches.iter();
         matches.filter(|(id, _)| raising(id)).map(|(_, n)| n).sum()
     }
@@ -392,10 +403,6 @@ impl Backtest {
             truncated: tally.truncated,
         }
     }
-}
-
-fn counts(only: Option<&str>, rule: &str) -> bool {
-    only.is_none_or(|id| id == rule)
 }
 
 /// The id of the rule that raised the alert.

@@ -295,7 +295,7 @@ impl Engine {
     pub fn set_policy(&mut self, policy: Arc<RulePolicy>) {
         let is_there = |id: &str| policy.exceptions.iter().any(|e| e.id == id);
         self.activity.keep_exceptions(is_there);
-        self.gate = Gate::new(policy);
+        self.gate = Gate::new(policy, self.rules.lists());
     }
 
     /// The settings and exceptions that are in force; after [`Engine::restore`], those of the
@@ -322,6 +322,8 @@ impl Engine {
                 let _ = detector.restore(state);
             }
         }
+        // Exceptions may name lists, which come with the rules.
+        self.gate = Gate::new(Arc::clone(self.gate.policy()), rules.lists());
         self.rules = rules;
     }
 
@@ -378,7 +380,7 @@ impl Engine {
         self.shadow = snapshot.shadow;
         self.activity = snapshot.activity;
         self.names.note_anew();
-        self.gate = Gate::new(Arc::new(snapshot.policy));
+        self.gate = Gate::new(Arc::new(snapshot.policy), self.rules.lists());
         Ok(())
     }
 

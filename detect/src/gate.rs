@@ -10,6 +10,7 @@ use watchfire_event::{AlertKind, EventBatch, Query};
 
 use crate::activity::{Activity, Moment};
 use crate::finding::{Finding, Source, score_of};
+use crate::intel::IntelSet;
 use crate::policy::{RulePolicy, RuleSettings, RuleState};
 
 /// An exception, compiled.
@@ -33,11 +34,12 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Compiles a policy. An exception that is no query is left out.
-    pub(crate) fn new(policy: Arc<RulePolicy>) -> Self {
+    /// Compiles a policy. An exception that is no query, or names a list that is not there, is
+    /// left out.
+    pub(crate) fn new(policy: Arc<RulePolicy>, lists: &IntelSet) -> Self {
         let mut gate = Gate::default();
         for exception in &policy.exceptions {
-            let Ok(query) = Query::parse(&exception.query) else {
+            let Ok(query) = Query::parse_with(&exception.query, lists) else {
                 continue;
             };
             let place = gate.exceptions.len();

@@ -18,6 +18,7 @@
 mod activity;
 mod alert;
 mod backtest;
+mod beside;
 mod calibrate;
 pub mod catalogue;
 mod cells;
@@ -47,7 +48,7 @@ pub use backtest::{
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
-pub use ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
+pub use ruleset::{PipelineInfo, RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 pub use sigma::correlate::Windows;
 pub use state::StateError;
 pub use trace::{LogSourceTrace, RuleTrace, TraceNode};

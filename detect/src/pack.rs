@@ -23,6 +23,7 @@ use watchfire_event::{EventBatch, field};
 use crate::engine::{Engine, EngineConfig};
 use crate::intel::{IntelFile, IntelSet};
 use crate::ruleset::{RuleFile, RuleSet, is_tests};
+use crate::sigma::pipelines::is_pipelines;
 
 /// Events that one test may expand to.
 const MAX_EVENTS: usize = 200_000;
@@ -92,7 +93,14 @@ pub fn run_tests(files: &[RuleFile], build: &dyn Fn(&[Value]) -> EventBatch) -> 
             continue;
         };
         match yaml_serde::from_str::<Vec<Test>>(&file.text) {
-            Ok(tests) => outcomes.extend(run_file(&file.path, rules, &tests, build)),
+            Ok(tests) => {
+                let pipelines = files
+                    .iter()
+                    .filter(|f| is_pipelines(f) && !is_tests(&f.path));
+                let pipelines = pipelines.filter(|f| f.path != rules.path);
+                let loaded: Vec<_> = pipelines.chain([rules]).cloned().collect();
+                outcomes.extend(run_file(&file.path, &loaded, &tests, build));
+            }
             Err(error) => outcomes.push(fail(error.to_string())),
         }
     }
@@ -109,13 +117,13 @@ fn stem(path: &str) -> &str {
 
 fn run_file(
     path: &str,
-    rules: &RuleFile,
+    rules: &[RuleFile],
     tests: &[Test],
     build: &dyn Fn(&[Value]) -> EventBatch,
 ) -> Vec<TestOutcome> {
     let one = |test: &Test| {
         let lists = Arc::new(lists_of(test));
-        let (set, faults) = RuleSet::load_with(std::slice::from_ref(rules), lists);
+        let (set, faults) = RuleSet::load_with(rules, lists);
         let set = Arc::new(set);
         let broken = faults.iter().find(|f| f.code != "warning");
         let message = match broken {

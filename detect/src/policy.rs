@@ -61,7 +61,7 @@ pub struct RuleException {
     pub id: String,
     /// The rules it is about; none for every rule.
     pub rules: Vec<String>,
-    /// A query. One that cannot be read hides nothing.
+    /// A query; it may name threat lists. One that cannot be read hides nothing.
     pub query: String,
     /// It hides nothing that is received from then on, nanoseconds since the epoch.
     pub expires_ns: Option<i64>,

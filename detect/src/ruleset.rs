@@ -11,6 +11,7 @@ use crate::intel::IntelSet;
 use crate::needs::{Lack, Need, Seen};
 use crate::sigma::SigmaRules;
 use crate::sigma::load::Loaded;
+use crate::sigma::pipelines::Pipelines;
 
 /// A rule file as text; reading it from disk is the caller's business.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +78,33 @@ pub struct RuleInfo {
     pub references: Vec<String>,
     /// Who wrote it.
     pub author: Option<String>,
+    /// Names of the pipelines that changed it before it was compiled.
+    pub pipelines: Vec<String>,
+    /// The name by which others refer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of a correlation, the rules that it takes, and of a filter, those that it is about, by id
+    /// or name; empty where a filter is about all.
+    #[serde(skip)]
+    pub refs: Vec<String>,
     /// The document, YAML; of a detector, its file.
     #[serde(skip)]
     pub text: Arc<str>,
+}
+
+/// A processing pipeline, described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PipelineInfo {
+    /// Its name; of one without, its path.
+    pub name: String,
+    /// The file.
+    pub path: String,
+    /// First line of the document, from 1.
+    pub line: u32,
+    /// Pipelines with a lower one apply first.
+    pub priority: i32,
+    /// Rules, correlations and filters that it changed.
+    pub changed: usize,
 }
 
 /// Rules ready to be evaluated. Immutable; shared by engines.
@@ -89,6 +114,9 @@ pub struct RuleSet {
     pub(crate) sigma: Arc<SigmaRules>,
     pub(crate) detectors: Vec<Arc<DetectorConfig>>,
     lists: Arc<IntelSet>,
+    pub(crate) pipelines: Arc<Pipelines>,
+    /// What is told of the pipelines.
+    applied: Vec<PipelineInfo>,
     /// What rules need, by id; found when first asked for.
     needs: OnceLock<BTreeMap<String, Need>>,
 }
@@ -96,7 +124,8 @@ pub struct RuleSet {
 impl RuleSet {
     /// Reads rule files. Every document stands for itself: a bad one is named in the faults and
     /// the others are live. Files ending in `.tests.yml` are skipped; a document with a top-level
-    /// `detector:` key configures a detector, any other is Sigma. There are no threat lists.
+    /// `detector:` key configures a detector, one with `transformations:` or in a folder
+    /// `pipelines` is a processing pipeline, any other is Sigma. There are no threat lists.
     pub fn load(files: &[RuleFile]) -> (RuleSet, Vec<RuleFault>) {
         RuleSet::load_with(files, Arc::default())
     }
@@ -104,19 +133,31 @@ impl RuleSet {
     /// As [`RuleSet::load`], with threat lists. A rule that asks for another list is named in the
     /// faults, with the code `unknown_list`.
     pub fn load_with(files: &[RuleFile], lists: Arc<IntelSet>) -> (RuleSet, Vec<RuleFault>) {
+        let (pipelines, faults) = Pipelines::read(files);
+        RuleSet::load_all(files, lists, pipelines, faults)
+    }
+
+    /// As [`RuleSet::load`], with given lists and pipelines.
+    pub(crate) fn load_all(
+        files: &[RuleFile],
+        lists: Arc<IntelSet>,
+        pipelines: Pipelines,
+        mut faults: Vec<RuleFault>,
+    ) -> (RuleSet, Vec<RuleFault>) {
+        let pipelines = Arc::new(pipelines);
         let mut sigma = Loaded {
             lists: Arc::clone(&lists),
+            pipelines: Arc::clone(&pipelines),
             ..Loaded::default()
         };
         let mut detectors: Vec<Arc<DetectorConfig>> = Vec::new();
         let mut described = Vec::new();
-        let mut faults = Vec::new();
         for file in files.iter().filter(|f| !is_tests(&f.path)) {
             if !file.text.lines().any(|line| line.starts_with("detector:")) {
                 sigma.file(file);
                 continue;
             }
-            let (configs, bad) = DetectorConfig::read(file);
+            let (configs, bad) = DetectorConfig::read(file, &lists);
             faults.extend(bad);
             for config in configs {
                 if detectors.iter().any(|d| d.id == config.id) {
@@ -134,6 +175,7 @@ impl RuleSet {
                 detectors.push(Arc::new(config));
             }
         }
+        let applied = pipelines.infos(&sigma.changed);
         let (sigma, mut infos, sigma_faults) = SigmaRules::new(sigma);
         faults.extend(sigma_faults);
         infos.extend(described);
@@ -143,6 +185,8 @@ impl RuleSet {
                 sigma: Arc::new(sigma),
                 detectors,
                 lists,
+                pipelines,
+                applied,
                 needs: OnceLock::new(),
             },
             faults,
@@ -152,6 +196,11 @@ impl RuleSet {
     /// The threat lists that rules and queries can ask for.
     pub fn lists(&self) -> &Arc<IntelSet> {
         &self.lists
+    }
+
+    /// The pipelines, in the order in which they apply.
+    pub fn pipelines(&self) -> &[PipelineInfo] {
+        &self.applied
     }
 
     /// The live rules: Sigma in the order of the files, then detectors.

@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -215,7 +214,7 @@ fn tried(
     step: usize,
     exception: Option<&str>,
 ) -> (BacktestReport, usize) {
-    let (mut backtest, faults) = Backtest::load(&files(rules), None, Arc::default());
+    let (mut backtest, faults) = Backtest::load(&files(rules), &RuleSet::default());
     assert!(faults.is_empty(), "{faults:?}");
     backtest = backtest.telling(MAX_ALERTS);
     if let Some(text) = exception {
@@ -302,4 +301,79 @@ fn an_exception_on_trial_hides_what_a_live_one_would() {
     )
     .process(&kept);
     assert!(new.iter().all(|c| c.change == Change::New));
+}
+
+const FAILED: &str = "title: Failed\nid: failed\nname: failed_login\ndetection:\n  s: { outcome: \
+    failure }\n  condition: s\n";
+const OFTEN: &str = "title: Often\nid: often\ncorrelation:\n  type: event_count\n  rules: \
+    [failed_login]\n  group-by: [user.id]\n  timespan: 5m\n  condition: { gte: 3 }\nlevel: high\n";
+const NOT_BOTS: &str = "title: Not bots\nid: bots\nlogsource: {}\nfilter:\n  rules: [failed]\n  \
+    s: { user.id: bot }\n  condition: not s\n";
+
+fn failures(users: &[&str]) -> EventBatch {
+    let event = |user: &&str| json!({ "outcome": "failure", "user": { "id": user } });
+    batch_from(&users.iter().map(event).collect::<Vec<_>>(), 1)
+}
+
+#[test]
+fn a_live_rule_is_tried_with_its_parts_from_other_files() {
+    let (live, faults) = RuleSet::load(&files(&[FAILED, OFTEN, NOT_BOTS, RULES[0]]));
+    assert!(faults.is_empty(), "{faults:?}");
+    let events = failures(&["u", "bot", "bot", "u", "bot", "u"]);
+    let (mut backtest, faults) = Backtest::of_live("often", &live).unwrap();
+    assert!(faults.is_empty(), "{faults:?}");
+    backtest.take(&events);
+    let report = backtest.report();
+    let counted = |id: &str| report.rules.iter().find(|r| r.id == id).map(|r| r.matches);
+    assert_eq!(counted("failed"), Some(3));
+    assert_eq!(counted("often"), Some(1));
+    assert_eq!((report.matches, report.alerts), (1, 1));
+    assert_eq!(report.rules.len(), 2, "{report:?}");
+    assert!(Backtest::of_live("what", &live).is_none());
+}
+
+#[test]
+fn a_text_is_tried_beside_the_live_rules_that_it_refers_to() {
+    let (live, _) = RuleSet::load(&files(&[FAILED, NOT_BOTS]));
+    let (mut backtest, faults) = Backtest::load(&files(&[OFTEN]), &live);
+    assert!(faults.is_empty(), "{faults:?}");
+    backtest.take(&failures(&["bot", "bot", "bot", "u", "u", "u"]));
+    let report = backtest.report();
+    assert_eq!((report.matches, report.alerts), (1, 1), "{report:?}");
+    assert_eq!(report.entities[0].value, "u");
+    // A filter on trial shows what is left of the rules that it is about.
+    let (live, _) = RuleSet::load(&files(&[FAILED]));
+    let (mut backtest, faults) = Backtest::load(&files(&[NOT_BOTS]), &live);
+    assert!(faults.is_empty(), "{faults:?}");
+    backtest.take(&failures(&["bot", "u", "u"]));
+    assert_eq!(backtest.report().matches, 2);
+    // Of a rule that is live and in the text, the text counts.
+    let (live, _) = RuleSet::load(&files(&[FAILED, OFTEN]));
+    let sooner = OFTEN.replace("gte: 3", "gte: 2");
+    let (mut backtest, faults) = Backtest::load(&files(&[&sooner]), &live);
+    assert!(faults.is_empty(), "{faults:?}");
+    backtest.take(&failures(&["u", "u"]));
+    assert_eq!(backtest.report().matches, 1);
+}
+
+#[test]
+fn a_backtest_goes_by_the_settings_in_force_where_it_is_asked_to() {
+    let (live, _) = RuleSet::load(&files(&[FAILED]));
+    let exception = watchfire_detect::RuleException {
+        id: "e".into(),
+        rules: vec!["failed".into()],
+        query: "user.id:bot".into(),
+        expires_ns: None,
+    };
+    let policy = std::sync::Arc::new(watchfire_detect::RulePolicy {
+        exceptions: vec![exception],
+        ..Default::default()
+    });
+    let events = failures(&["bot", "u"]);
+    let of_live = || Backtest::of_live("failed", &live).unwrap().0;
+    let (mut free, mut bound) = (of_live(), of_live().under(&policy));
+    free.take(&events);
+    bound.take(&events);
+    assert_eq!((free.report().matches, free.report().alerts), (2, 2));
+    assert_eq!((bound.report().matches, bound.report().alerts), (2, 1));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 use support::{batch, files};
 use watchfire_detect::intel::{IntelFile, IntelSet};
-use watchfire_detect::{Backtest, Engine, EngineConfig, RuleSet};
+use watchfire_detect::{Backtest, Engine, EngineConfig, RuleException, RulePolicy, RuleSet};
 use watchfire_event::ColumnShape;
 
 const RULE: &str = "
@@ -91,7 +91,8 @@ fn a_backtest_reads_only_what_is_listed() {
         .map(|i| json!({ "source": { "ip": format!("203.0.{}.9", 100 + i % 20) }, "n": i }))
         .collect();
     let batch = batch(&events);
-    let (mut backtest, faults) = Backtest::load(&files(&[RULE]), None, lists);
+    let (live, _) = RuleSet::load_with(&[], lists);
+    let (mut backtest, faults) = Backtest::load(&files(&[RULE]), &live);
     assert!(faults.is_empty(), "{faults:?}");
     let shape = |c: &watchfire_event::Column| ColumnShape {
         name: c.name.clone(),
@@ -104,4 +105,44 @@ fn a_backtest_reads_only_what_is_listed() {
     assert_eq!(rows.rows(), 5);
     backtest.take(&rows);
     assert_eq!((backtest.matches(), backtest.alerts()), (5, 1));
+}
+
+#[test]
+fn exceptions_and_filters_of_detectors_ask_lists_as_they_are_now() {
+    const DETECTOR: &str = "detector: first_seen\nid: first_seen.ip\ntitle: New\nentity: user.id\n\
+        pair: source.ip\nfilter: source.ip:@bad\nthresholds: { min_events: 1, min_score: 0 }\n";
+    const ANY: &str = "title: Any\nid: any\ndetection:\n  s: { source.ip: '*' }\n  condition: s\n";
+    let (_, faults) = RuleSet::load(&files(&[DETECTOR]));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].message.contains("bad"), "{faults:?}");
+
+    let set = |entries: &str| {
+        let (set, faults) =
+            RuleSet::load_with(&files(&[DETECTOR, ANY]), lists(&[("bad.txt", entries)]));
+        assert!(faults.is_empty(), "{faults:?}");
+        Arc::new(set)
+    };
+    let mut engine = Engine::new(set("203.0.113.9\n"), EngineConfig::default());
+    engine.set_policy(Arc::new(RulePolicy {
+        exceptions: vec![RuleException {
+            id: "ours".into(),
+            rules: vec!["any".into()],
+            query: "source.ip:@bad".into(),
+            expires_ns: None,
+        }],
+        ..RulePolicy::default()
+    }));
+    let event = |ip: &str| json!({ "source": { "ip": ip }, "user": { "id": ip } });
+    let both = batch(&[event("203.0.113.9"), event("192.0.2.1")]);
+    engine.process(&both);
+    assert_eq!(engine.stats().hidden, 1);
+    engine.replace_rules(set("203.0.113.9\n192.0.2.1\n"));
+    engine.process(&both);
+    assert_eq!(engine.stats().hidden, 3);
+    let mut other = Engine::new(set("192.0.2.7\n"), EngineConfig::default());
+    let mut state = Vec::new();
+    engine.save(&mut state).unwrap();
+    other.restore(&state).unwrap();
+    other.process(&both);
+    assert_eq!(other.stats().hidden, 0);
 }

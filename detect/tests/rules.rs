@@ -375,6 +375,45 @@ fn late_events_count_in_their_window_and_not_in_another() {
 }
 
 #[test]
+fn a_correlation_over_time_without_a_condition_takes_all_of_its_rules() {
+    let rules = |kind: &str, condition: &str| {
+        let rule = |id: &str| {
+            format!(
+                "title: {id}\nid: {id}\nname: {id}\ndetection:\n  s: {{ action: {id} }}\n  \
+                 condition: s\n---\n"
+            )
+        };
+        let all: String = ["a", "b", "c"].map(rule).concat();
+        format!(
+            "{all}title: All\nid: all\ncorrelation:\n  type: {kind}\n  rules: [a, b, c]\n  \
+             group-by: [user.id]\n  timespan: 10m\n{condition}"
+        )
+    };
+    let events = |actions: &str| -> Vec<Value> {
+        let event = |(i, action): (usize, char)| {
+            json!({"@timestamp": format!("2026-11-02T10:0{i}:00Z"), "user": {"id": "u"},
+                "action": action.to_string()})
+        };
+        actions.chars().enumerate().map(event).collect()
+    };
+    for (kind, condition, actions, found) in [
+        ("temporal", "", "a", 0),
+        ("temporal", "", "ab", 0),
+        ("temporal", "", "cab", 1),
+        ("temporal_ordered", "", "cab", 0),
+        ("temporal_ordered", "", "abc", 1),
+        // What is written is what counts.
+        ("temporal", "  condition: { gte: 1 }\n", "a", 1),
+        ("temporal", "  condition: { gte: 2 }\n", "ab", 1),
+        ("temporal", "  condition: a and not b\n", "a", 1),
+    ] {
+        let mut engine = engine(&[&rules(kind, condition)]);
+        let alerts = engine.process(&batch(&events(actions)));
+        assert_eq!(alerts.len(), found, "{kind} {condition} {actions}");
+    }
+}
+
+#[test]
 fn other_rules_take_over_what_was_learned() {
     let (set, _) = RuleSet::load(&files(&[FAILED, GOOD]));
     let mut engine = engine(&[FAILED]);

@@ -42,6 +42,9 @@ pub struct BacktestArgs {
     /// A query, to see what it would hide as an exception
     #[arg(long, value_name = "QUERY")]
     exception: Option<String>,
+    /// Go by the settings and exceptions of rules that are in force on the server
+    #[arg(long)]
+    settings: bool,
     /// Alerts told in full
     #[arg(long, default_value_t = 10)]
     alerts: usize,
@@ -76,6 +79,7 @@ async fn backtest(args: &BacktestArgs) -> Result<ExitCode> {
         "from": from.or_else(|| args.from.clone()),
         "to": args.to,
         "exception": args.exception,
+        "settings": args.settings,
         "alerts": args.alerts,
     });
     let client = Client::new(&args.server)?.accepting("application/x-ndjson");

@@ -40,6 +40,9 @@ pub struct DetectArgs {
     /// More folders with rules, beside the built-in pack
     #[arg(long = "rules", value_name = "DIR")]
     rules: Vec<PathBuf>,
+    /// Folders with threat lists that rules may ask for
+    #[arg(long = "intel", value_name = "DIR")]
+    intel: Vec<PathBuf>,
     /// Leave the built-in pack out
     #[arg(long)]
     no_pack: bool,
@@ -244,8 +247,13 @@ fn load(args: &DetectArgs) -> Result<(RuleSet, usize)> {
         files.extend(more);
         failed += unread.len();
     }
-    let (set, faults) = RuleSet::load(&files);
-    for fault in &faults {
+    for dir in &args.intel {
+        let shown = dir.display();
+        anyhow::ensure!(dir.exists(), "the folder of lists {shown} does not exist");
+    }
+    let lists = crate::intel::Folders::new(&args.intel).read();
+    let (set, faults) = RuleSet::load_with(&files, Arc::new(lists.set));
+    for fault in faults.iter().chain(&lists.faults) {
         output::error(&format!(
             "{}: {}: {}",
             fault.path, fault.code, fault.message

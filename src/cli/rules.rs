@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use watchfire_detect::intel::IntelSet;
 use watchfire_detect::{RuleFault, RuleFile, RuleSet, RuleTrace, TraceNode, catalogue, pack};
 use watchfire_event::{BatchLimits, EventBatch, RowMeta};
 use watchfire_ingest::Mappings;
@@ -21,6 +23,10 @@ pub enum RulesCommand {
     Check {
         /// Folders or files; the built-in pack when none is given
         dirs: Vec<PathBuf>,
+        /// Folders with the threat lists that rules may ask for. Without one, those that they ask
+        /// for are taken to be there
+        #[arg(long = "intel", value_name = "DIR")]
+        intel: Vec<PathBuf>,
     },
     /// Tell what rules would have found in the events of a running server
     Backtest(BacktestArgs),
@@ -51,7 +57,7 @@ pub enum RulesCommand {
 
 pub(super) fn run(command: RulesCommand) -> Result<ExitCode> {
     match command {
-        RulesCommand::Check { dirs } => check(&dirs),
+        RulesCommand::Check { dirs, intel } => check(&dirs, &intel),
         RulesCommand::Test { dirs } => test(&dirs),
         RulesCommand::Backtest(args) => super::backtest::run(args),
         RulesCommand::Docs { dirs } => docs(&dirs),
@@ -77,11 +83,37 @@ fn read(dirs: &[PathBuf]) -> (Vec<RuleFile>, Vec<RuleFault>) {
     (files, faults)
 }
 
-fn check(dirs: &[PathBuf]) -> Result<ExitCode> {
+fn check(dirs: &[PathBuf], intel: &[PathBuf]) -> Result<ExitCode> {
     let (files, mut faults) = read(dirs);
-    let (set, broken) = RuleSet::load(&files);
+    let lists = match intel.is_empty() {
+        true => IntelSet::assumed_by(&files),
+        false => {
+            let read = crate::intel::Folders::new(intel).read();
+            faults.extend(read.faults);
+            read.set
+        }
+    };
+    if intel.is_empty() {
+        for list in lists.lists() {
+            let name = &list.name;
+            output::line(&output::printable(&format!(
+                "note: the threat list {name} is taken to be there; --intel DIR looks"
+            )));
+        }
+    }
+    let (set, broken) = RuleSet::load_with(&files, Arc::new(lists));
     faults.extend(broken);
     report(&faults);
+    for pipeline in set.pipelines() {
+        let changed = match pipeline.changed {
+            1 => "1 rule".to_owned(),
+            n => format!("{n} rules"),
+        };
+        output::line(&output::printable(&format!(
+            "{}:{}: pipeline {} (priority {}) changed {changed}",
+            pipeline.path, pipeline.line, pipeline.name, pipeline.priority
+        )));
+    }
     output::line(&format!(
         "{} rules loaded, {} left out",
         set.len(),
@@ -117,7 +149,8 @@ fn test(dirs: &[PathBuf]) -> Result<ExitCode> {
 
 fn explain(path: &Path, event: &Path, id: Option<&str>, json: bool) -> Result<ExitCode> {
     let (files, mut faults) = rules::read_dir(path);
-    let (set, broken) = RuleSet::load(&files);
+    let lists = IntelSet::assumed_by(&files);
+    let (set, broken) = RuleSet::load_with(&files, Arc::new(lists));
     faults.extend(broken);
     report(&faults);
     let text = match event.as_os_str() == "-" {

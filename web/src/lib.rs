@@ -28,6 +28,7 @@ pub use auth::{Access, Auth, Principal, Scope};
 pub use error::ApiError;
 pub use headers::harden;
 pub use routes::openapi::document as openapi_document;
+pub use routes::rules::settings::policy;
 pub use serve::{Closing, DRAIN_TIMEOUT, HEADER_TIMEOUT, MAX_CONNECTIONS, serve};
 pub use state::{AppState, Hooks, JsonObject, RuleCatalog, Seats, WebConfig};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_detect::{Activity, RuleFault, RuleFile, RuleSet};
+use watchfire_detect::{Activity, RuleFault, RuleSet};
 use watchfire_event::{EventBatch, Query};
 use watchfire_store::Store;
 use watchfire_store::meta::Meta;
@@ -75,9 +75,6 @@ pub type CheckTarget = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// Makes a batch of one row out of an event's JSON text.
 pub type BuildEvent = dyn Fn(&str) -> Result<EventBatch, String> + Send + Sync;
 
-/// Reads a rule file by the path that a live rule has.
-pub type ReadRuleFile = dyn Fn(&str) -> Result<RuleFile, String> + Send + Sync;
-
 /// What the web needs from the root, as closures, so that it need not know the root.
 pub struct Hooks {
     /// May webhooks be sent to this URL? The text says why not. May block.
@@ -86,8 +83,6 @@ pub struct Hooks {
     pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Reads the rules again. May block.
     pub reload_rules: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
-    /// The file of a live rule. The text says why it cannot be read. May block.
-    pub rule_file: Box<ReadRuleFile>,
     /// More sections for `GET /api/v1/status`, such as `detection`. Its `readers.detect` is the
     /// position of the detection thread.
     pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
@@ -106,7 +101,6 @@ impl Default for Hooks {
             check_target: Box::new(|_| Err("webhooks are not available".to_owned())),
             render_metrics: Box::new(String::new),
             reload_rules: Box::new(|| Err("reloading is not available".to_owned())),
-            rule_file: Box::new(|_| Err("rule files are not available".to_owned())),
             status: Box::new(JsonObject::new),
             activity: Box::new(Arc::default),
             build_event: Box::new(|_| Err("events cannot be read here".to_owned())),

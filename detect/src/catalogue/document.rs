@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ruleset::{RuleFault, RuleFile, is_tests};
+use crate::sigma::pipelines::is_pipelines;
 
 /// Tests that must stay silent, at least: one is no look at what comes close.
 const MIN_SILENT: usize = 2;
@@ -98,7 +99,8 @@ struct Correlation {
 /// read.
 pub(super) fn read(files: &[RuleFile]) -> (Vec<Entry>, Vec<RuleFault>) {
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
-    for file in files.iter().filter(|f| !is_tests(&f.path)) {
+    let rules = |f: &&RuleFile| !is_tests(&f.path) && !is_pipelines(f);
+    for file in files.iter().filter(rules) {
         let fault = |error: yaml_serde::Error| RuleFault {
             path: file.path.clone(),
             line: None,

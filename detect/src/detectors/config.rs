@@ -34,6 +34,7 @@ use watchfire_event::{AlertKind, Query, Severity, time::parse_duration_ns};
 use crate::detectors::{DETECTORS, Make};
 use crate::entity::kind_of;
 use crate::finding::Source;
+use crate::intel::IntelSet;
 use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 
 /// Kinds that look at more than the entity.
@@ -158,7 +159,7 @@ impl std::fmt::Debug for DetectorConfig {
 
 impl DetectorConfig {
     /// Reads the documents of a detector file.
-    pub(crate) fn read(file: &RuleFile) -> (Vec<DetectorConfig>, Vec<RuleFault>) {
+    pub(crate) fn read(file: &RuleFile, lists: &IntelSet) -> (Vec<DetectorConfig>, Vec<RuleFault>) {
         let (mut configs, mut faults) = (Vec::new(), Vec::new());
         for document in yaml_serde::Deserializer::from_str(&file.text) {
             let fault = |line: Option<u32>, code, message| RuleFault {
@@ -168,7 +169,7 @@ impl DetectorConfig {
                 message,
             };
             match Raw::deserialize(document) {
-                Ok(raw) => match DetectorConfig::check(raw) {
+                Ok(raw) => match DetectorConfig::check(raw, lists) {
                     Ok(config) => configs.push(config),
                     Err((key, message)) => {
                         let line = line_of(&file.text, key);
@@ -186,7 +187,7 @@ impl DetectorConfig {
         (configs, faults)
     }
 
-    fn check(raw: Raw) -> Result<DetectorConfig, (&'static str, String)> {
+    fn check(raw: Raw, lists: &IntelSet) -> Result<DetectorConfig, (&'static str, String)> {
         let Some(kind) = DETECTORS.iter().find(|kind| kind.name == raw.detector) else {
             let known: Vec<_> = DETECTORS.iter().map(|kind| kind.name).collect();
             let known = known.join(", ");
@@ -198,7 +199,7 @@ impl DetectorConfig {
         let severity = raw.severity.as_deref().unwrap_or("medium");
         let severity = Severity::parse(severity)
             .ok_or_else(|| ("severity", format!("no severity is called {severity}")))?;
-        let filter = filter_of(raw.filter.as_deref())?;
+        let filter = filter_of(raw.filter.as_deref(), lists)?;
         let mut entity = raw.entity.map(Vec::from).unwrap_or_default();
         let pair = raw.pair.map(Vec::from).unwrap_or_default();
         match (kind.reads, entity.is_empty()) {
@@ -273,14 +274,21 @@ impl DetectorConfig {
             falsepositives: self.falsepositives.clone(),
             references: self.references.clone(),
             author: self.author.clone(),
+            pipelines: Vec::new(),
+            name: None,
+            refs: Vec::new(),
             text: file.text.as_str().into(),
         }
     }
 }
 
-/// The filter as a query, or the key at fault and what is wrong with it.
-fn filter_of(text: Option<&str>) -> Result<Option<Query>, (&'static str, String)> {
-    text.map(Query::parse).transpose().map_err(|e| {
+/// The filter as a query, or the key at fault and what is wrong with it. It may name threat lists.
+fn filter_of(
+    text: Option<&str>,
+    lists: &IntelSet,
+) -> Result<Option<Query>, (&'static str, String)> {
+    let parse = |text| Query::parse_with(text, lists);
+    text.map(parse).transpose().map_err(|e| {
         let (message, at) = (e.message, e.position);
         let message = format!("the filter is no query: {message} (character {at})");
         ("filter", message)

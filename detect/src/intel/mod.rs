@@ -19,7 +19,7 @@ use watchfire_event::query::{Ask, Lists, Question};
 
 pub use list::{IntelList, KindCounts};
 
-use crate::ruleset::RuleFault;
+use crate::ruleset::{RuleFault, RuleFile};
 
 /// A file of indicators as text.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,26 @@ impl IntelSet {
             }
             Err(fault) => vec![fault],
         }
+    }
+
+    /// Empty lists of the names that rules ask for, as they are written in the files: for rules
+    /// that are looked at where their lists are not.
+    pub fn assumed_by(files: &[RuleFile]) -> Self {
+        let mut set = IntelSet::new();
+        let asks = files.iter().flat_map(|f| f.text.split("%intel.").skip(1));
+        let names = asks
+            .filter_map(|rest| rest.split_once('%'))
+            .map(|(name, _)| name);
+        let is_name = |name: &&str| {
+            name.chars()
+                .all(|c| c.is_alphanumeric() || "._-".contains(c))
+        };
+        for name in names.filter(is_name) {
+            let path = &format!("{name}.txt");
+            // A name asked for twice is there already.
+            let _ = set.add(&IntelFile { path, text: "" }, 0);
+        }
+        set
     }
 
     /// Adds a list.

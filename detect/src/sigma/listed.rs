@@ -16,6 +16,14 @@ use serde_json::Value;
 
 use crate::intel::IntelSet;
 
+/// Does a placeholder of this name stand for threat lists?
+pub(crate) fn names_list(placeholder: &str) -> bool {
+    placeholder == "intel"
+        || placeholder
+            .strip_prefix("intel.")
+            .is_some_and(|l| !l.is_empty())
+}
+
 /// Stands in placeholders that name a list and a field. No field is called that.
 const MARK: char = '\u{1}';
 /// The list that is all lists.

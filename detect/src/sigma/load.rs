@@ -1,15 +1,19 @@
 //! Sigma documents from text. Each stands for itself: a bad one is named and the others are live.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rsigma_eval::{CompiledRule, Engine, compile_rule};
 use rsigma_parser::{
-    CorrelationRule, Detection, Detections, FilterRule, FilterRuleTarget, LogSource,
-    SigmaCollection, SigmaRule, parse_sigma_yaml,
+    ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType, Detection,
+    Detections, FilterRule, FilterRuleTarget, LogSource, SigmaCollection, SigmaRule,
+    parse_sigma_yaml,
 };
+use serde::Deserialize;
 use watchfire_event::Severity;
 
 use super::listed;
+use super::pipelines::{Changed, Pipelines, is_pipeline, placeholders};
 use crate::intel::IntelSet;
 use crate::ruleset::{RuleFault, RuleFile, RuleInfo, RuleKind};
 
@@ -31,6 +35,9 @@ macro_rules! info {
             falsepositives: $rule.falsepositives.clone(),
             references: $rule.references.clone(),
             author: $rule.author.clone(),
+            pipelines: Vec::new(),
+            name: $rule.name.clone(),
+            refs: Vec::new(),
             text: std::sync::Arc::clone(&$place.text),
         }
     };
@@ -47,6 +54,10 @@ pub(crate) struct LoadedRule {
 pub(crate) struct Loaded {
     /// Lists that rules may ask for.
     pub(crate) lists: Arc<IntelSet>,
+    /// What rewrites rules before they are compiled.
+    pub(crate) pipelines: Arc<Pipelines>,
+    /// How many rules each pipeline changed, by its path and line.
+    pub(crate) changed: BTreeMap<(String, u32), usize>,
     pub(crate) rules: Vec<LoadedRule>,
     /// Correlations with the place each came from.
     pub(crate) correlations: Vec<(CorrelationRule, Place)>,
@@ -79,7 +90,8 @@ impl Place {
 impl Loaded {
     /// Reads one file of Sigma documents.
     pub(crate) fn file(&mut self, file: &RuleFile) {
-        for (line, text) in documents(&file.text) {
+        let rules = documents(&file.text).into_iter();
+        for (line, text) in rules.filter(|(_, text)| !is_pipeline(&file.path, text)) {
             let place = Place {
                 path: file.path.clone(),
                 line,
@@ -112,18 +124,32 @@ impl Loaded {
         for mut correlation in collection.correlations {
             let id = identity(&correlation.id, &correlation.name, &correlation.title);
             correlation.id = Some(id);
+            all_rules_without_condition(&mut correlation, text);
+            let pipelines = Arc::clone(&self.pipelines);
+            let changed = pipelines.apply_to_correlation(&mut correlation, place);
+            let Some(pipelines) = self.changed_by(changed) else {
+                continue;
+            };
             let fields = correlation.group_by.clone();
-            let info = info!(Correlation, correlation, place, None, fields);
+            let mut info = info!(Correlation, correlation, place, None, fields);
+            info.pipelines = pipelines;
+            info.refs.clone_from(&correlation.rules);
             self.infos.push(info);
             self.correlations.push((correlation, place.clone()));
         }
-        for filter in collection.filters {
+        for mut filter in collection.filters {
+            let changed = Arc::clone(&self.pipelines).apply_to_filter(&mut filter, place);
+            let Some(pipelines) = self.changed_by(changed) else {
+                continue;
+            };
             // A filter that cannot be compiled must not take its rules down with it.
             match Engine::new().apply_filter(&filter) {
                 Ok(()) => {
                     let fields = fields(&filter.detection);
                     let logsource = filter.logsource.as_ref();
-                    let info = info!(Filter, filter, place, logsource, fields);
+                    let mut info = info!(Filter, filter, place, logsource, fields);
+                    info.pipelines = pipelines;
+                    info.refs = targets(&filter).unwrap_or_default().to_vec();
                     self.infos.push(info);
                     self.filters.push((filter, place.clone()));
                 }
@@ -134,8 +160,40 @@ impl Loaded {
         }
     }
 
+    /// Notes which pipelines changed a document; none where one refused it.
+    fn changed_by(&mut self, changed: Result<Vec<Changed>, RuleFault>) -> Option<Vec<String>> {
+        match changed {
+            Ok(changed) => {
+                let name = |changed: Changed| {
+                    *self.changed.entry(changed.place).or_default() += 1;
+                    changed.name
+                };
+                Some(changed.into_iter().map(name).collect())
+            }
+            Err(fault) => {
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
     fn rule(&mut self, mut rule: SigmaRule, place: &Place) {
         rule.id = Some(identity(&rule.id, &rule.name, &rule.title));
+        let changed = Arc::clone(&self.pipelines).apply(&mut rule, place);
+        let Some(pipelines) = self.changed_by(changed) else {
+            return;
+        };
+        if let Some(name) = placeholders::settle(&mut rule) {
+            let message = format!("nothing fills in the placeholder %{name}%");
+            let mut fault = place.fault("unresolved_placeholder", message);
+            let written = format!("%{name}%");
+            let line = (0u32..)
+                .zip(place.text.lines())
+                .find(|(_, l)| l.contains(&written));
+            fault.line = line.map(|(l, _)| place.line + l).or(fault.line);
+            self.faults.push(fault);
+            return;
+        }
         match compile_rule(&rule) {
             Ok(mut compiled) => {
                 let asked = listed::bind(&mut compiled);
@@ -145,7 +203,8 @@ impl Loaded {
                     return;
                 }
                 let fields = fields(&rule.detection);
-                let info = info!(Sigma, rule, place, Some(&rule.logsource), fields);
+                let mut info = info!(Sigma, rule, place, Some(&rule.logsource), fields);
+                info.pipelines = pipelines;
                 self.infos.push(info);
                 self.rules.push(LoadedRule { rule, compiled });
             }
@@ -156,9 +215,27 @@ impl Loaded {
     }
 }
 
+/// Without a condition, a correlation over time takes all of its rules (Sigma correlations 2.1).
+/// The parser takes one of them to be enough, as if the condition said so.
+fn all_rules_without_condition(correlation: &mut CorrelationRule, text: &str) {
+    let documents = yaml_serde::Deserializer::from_str(text);
+    let documents = documents.filter_map(|d| yaml_serde::Value::deserialize(d).ok());
+    let says = |document: yaml_serde::Value| {
+        let correlation = document.get("correlation");
+        correlation.and_then(|c| c.get("condition")).is_some()
+    };
+    if let CorrelationType::Temporal | CorrelationType::TemporalOrdered =
+        correlation.correlation_type
+        && let CorrelationCondition::Threshold { predicates, .. } = &mut correlation.condition
+        && !documents.into_iter().any(says)
+    {
+        *predicates = vec![(ConditionOperator::Gte, correlation.rules.len() as u64)];
+    }
+}
+
 /// The documents of a file with the line each starts at. A file that uses collection actions
 /// (`action: global`) is one document: its parts need each other.
-fn documents(text: &str) -> Vec<(u32, &str)> {
+pub(crate) fn documents(text: &str) -> Vec<(u32, &str)> {
     let actions = text.lines().any(|l| l.starts_with("action:"));
     let mut found = Vec::new();
     let (mut start, mut start_line, mut at) = (0, 1, 0);
@@ -205,7 +282,7 @@ fn line_of(message: &str, text: &str) -> Option<u32> {
 }
 
 /// A rule without an id is known by its name, or its title: snapshots and alerts need an id.
-fn identity(id: &Option<String>, name: &Option<String>, title: &str) -> String {
+pub(crate) fn identity(id: &Option<String>, name: &Option<String>, title: &str) -> String {
     let given = id.as_ref().or(name.as_ref());
     given
         .cloned()

@@ -18,6 +18,7 @@ mod logsource;
 mod memory;
 mod names;
 mod needs;
+pub(crate) mod pipelines;
 pub(crate) mod prefilter;
 mod program;
 mod reads;
@@ -26,7 +27,7 @@ mod scan;
 mod strings;
 pub(crate) mod taxonomy;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod told;
 mod trace;
 

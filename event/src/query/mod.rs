@@ -32,7 +32,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use question::{Ask, Lists, NoLists, Question};
+pub use question::{AnyLists, Ask, Lists, NoLists, Question};
 pub use test::{Bound, Glob, Network, Range, Regexp, Test, Words};
 
 use crate::field;

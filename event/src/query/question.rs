@@ -75,3 +75,22 @@ impl Lists for NoLists {
         None
     }
 }
+
+/// Where any list is taken to be there, with nothing on it: for queries that are only checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnyLists;
+
+#[derive(Debug)]
+struct Empty;
+
+impl Ask for Empty {
+    fn takes_text(&self, _value: &str) -> bool {
+        false
+    }
+}
+
+impl Lists for AnyLists {
+    fn list(&self, name: &str) -> Option<Question> {
+        Some(Question::new(format!("any {name}"), Arc::new(Empty)))
+    }
+}

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::watch;
+use watchfire_event::query::AnyLists;
 use watchfire_event::{Query, Severity};
 
 use super::alerts::{rank, severity_of};
@@ -321,7 +322,8 @@ fn check_exception(new: &NewRuleException) -> Result<(), MetaError> {
         let why = format!("the query is longer than {MAX_QUERY_BYTES} bytes");
         return Err(MetaError::Invalid(why));
     }
-    let query = Query::parse(&new.query)
+    // Which lists there are is known where it is used; without its list it hides nothing.
+    let query = Query::parse_with(&new.query, &AnyLists)
         .map_err(|e| MetaError::Invalid(format!("the query: {} at {}", e.message, e.position)))?;
     if query.is_everything() {
         let why = "the query matches every event; disable the rule instead";

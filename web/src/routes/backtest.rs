@@ -1,5 +1,6 @@
 //! `POST /api/v1/rules/backtest`: what rules would have found in the events that are stored.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json as JsonAnswer;
@@ -11,7 +12,7 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use utoipa::ToSchema;
-use watchfire_detect::{Backtest, BacktestReport, MAX_ALERTS, RuleFault, RuleFile};
+use watchfire_detect::{Backtest, BacktestReport, MAX_ALERTS, RuleFault, RuleFile, RuleSet};
 use watchfire_event::TimeRange;
 use watchfire_store::Store;
 
@@ -33,7 +34,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 pub struct BacktestRequest {
     /// Sigma rules, correlations or detector files, YAML; several documents are allowed.
     text: Option<String>,
-    /// The id of a live rule, in the place of a text: its file is tried.
+    /// The id of a live rule, in the place of a text: it is tried with all that it refers to.
     rule: Option<String>,
     /// Start of event time: RFC 3339, epoch milliseconds or `now-30d`.
     from: Option<String>,
@@ -41,6 +42,10 @@ pub struct BacktestRequest {
     to: Option<String>,
     /// An exception on trial, as a query: what would it have hidden?
     exception: Option<String>,
+    /// Go by the settings and exceptions that are in force: alerts are then those that would have
+    /// been raised under them.
+    #[serde(default)]
+    settings: bool,
     /// Alerts told in full, 1 to 1,000; 20 by default.
     alerts: Option<usize>,
 }
@@ -112,12 +117,13 @@ pub async fn backtest(
         None => None,
     };
     let seat = state.seats.backtest()?;
-    let only = request.rule.clone();
-    let files = files(&state, request).await?;
-    let lists = state.rules.load().set.lists().clone();
-    let loading = move || Backtest::load(&files, only.as_deref(), lists);
-    let loaded = tokio::task::spawn_blocking(loading).await;
-    let (mut backtest, faults) = loaded.map_err(ApiError::internal)?;
+    let policy = match request.settings {
+        true => Some(Arc::new(crate::policy(state.meta()).await?)),
+        false => None,
+    };
+    let live = state.rules.load().set.clone();
+    let loaded = tokio::task::spawn_blocking(move || load(request, &live)).await;
+    let (mut backtest, faults) = loaded.map_err(ApiError::internal)??;
     if backtest.rules().is_empty() {
         let why = faults
             .first()
@@ -125,6 +131,9 @@ pub async fn backtest(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_rule", why));
     }
     backtest = backtest.telling(told);
+    if let Some(policy) = policy {
+        backtest = backtest.under(&policy);
+    }
     if let Some(exception) = exception {
         backtest = backtest.without(exception);
     }
@@ -147,24 +156,16 @@ pub async fn backtest(
     Ok((super::partial(answer.partial), JsonAnswer(answer)).into_response())
 }
 
-/// The rules that the request speaks of, as files.
-async fn files(state: &AppState, request: BacktestRequest) -> Result<Vec<RuleFile>, ApiError> {
-    let path = match (request.text, request.rule) {
+/// Loads the rules that the request speaks of, as they are or would be beside the live ones.
+fn load(request: BacktestRequest, live: &RuleSet) -> Result<(Backtest, Vec<RuleFault>), ApiError> {
+    match (request.text, request.rule) {
         (Some(text), None) => {
             let path = "text.yml".to_owned();
-            return Ok(vec![RuleFile { path, text }]);
+            Ok(Backtest::load(&[RuleFile { path, text }], live))
         }
-        (None, Some(id)) => {
-            let rules = state.rules.load().set.infos();
-            let info = rules.into_iter().find(|info| info.id == id);
-            info.ok_or_else(|| ApiError::not_found("rule"))?.path
-        }
-        _ => return Err(ApiError::field("give either text or rule")),
-    };
-    let hooks = state.hooks.clone();
-    let reading = tokio::task::spawn_blocking(move || (hooks.rule_file)(&path));
-    let file = reading.await.map_err(ApiError::internal)?;
-    Ok(vec![file.map_err(ApiError::conflict)?])
+        (None, Some(id)) => Backtest::of_live(&id, live).ok_or_else(|| ApiError::not_found("rule")),
+        _ => Err(ApiError::field("give either text or rule")),
+    }
 }
 
 /// Waits for the last word.

@@ -189,7 +189,7 @@ pub async fn create(
     caller: Caller,
     Json(request): Json<ExceptionRequest>,
 ) -> Result<(StatusCode, JsonAnswer<ExceptionView>), ApiError> {
-    extract::query(Some(&request.query))?;
+    state.query(Some(&request.query))?;
     let by = caller.principal.name.to_string();
     let new = NewRuleException {
         rules: checked_rules(&state, &request.rules)?,
@@ -248,7 +248,7 @@ pub async fn change(
 ) -> Result<JsonAnswer<ExceptionView>, ApiError> {
     let before = found(&state, &id).await?;
     if let Some(query) = &patch.query {
-        extract::query(Some(query))?;
+        state.query(Some(query))?;
     }
     let old = before.clone();
     let new = NewRuleException {
@@ -307,7 +307,7 @@ pub async fn preview(
     State(state): State<AppState>,
     Json(request): Json<PreviewRequest>,
 ) -> Result<JsonAnswer<PreviewAnswer>, ApiError> {
-    let query = extract::query(Some(&request.query))?;
+    let query = state.query(Some(&request.query))?;
     let rules = checked_rules(&state, &request.rules)?;
     let now = crate::now_ns();
     let range = TimeRange {

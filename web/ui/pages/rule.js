@@ -65,6 +65,7 @@ function About({ rule }) {
       ${capital(rule.severity)} · ${rule.kind}${rule.status ? `, ${rule.status}` : ''} ·
       ${' '}<span class="mono">${rule.logsource}</span> · <span class="mono">${rule.path}</span>
       ${tags.length > 0 ? ` · ${tags.join(', ')}` : ''}
+      ${rule.pipelines?.length > 0 ? ` · rewritten by ${rule.pipelines.join(', ')}` : ''}
     </p>
     ${lists.map(([title, items]) => items.length > 0 && html`<details key=${title}>
       <summary class="dim">${title}</summary>

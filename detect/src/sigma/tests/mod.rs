@@ -35,7 +35,7 @@ fn load(texts: impl IntoIterator<Item = String>) -> Arc<SigmaRules> {
     RuleSet::load(&files).0.sigma
 }
 
-fn batch(events: &[Value], limits: BatchLimits) -> EventBatch {
+pub(crate) fn batch(events: &[Value], limits: BatchLimits) -> EventBatch {
     let mut builder = BatchBuilder::new(limits);
     let meta = RowMeta {
         received_ns: 1_900_000_000_000_000_000,

@@ -187,7 +187,7 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Bool => any::<bool>().prop_map(Value::from).boxed(),
         Kind::Field => pick(FIELDS).prop_map(Value::from).boxed(),
         Kind::Placeholder => {
-            let all = ["%user.name%", "%intel%", "%intel.feed%", "%intel.feed%"];
+            let all = ["%intel%", "%intel.feed%", "%intel.feed%"];
             prop::sample::select(all.map(|text| json!(text)).to_vec()).boxed()
         }
     }

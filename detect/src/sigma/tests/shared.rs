@@ -50,16 +50,40 @@ fn events(folder: &Path) -> Vec<Value> {
     events
 }
 
+/// Access logs of the benchmark, as its generator writes them.
+fn access_logs(generator: &Path, count: usize) -> Vec<Value> {
+    let mut command = std::process::Command::new("python3");
+    let made = command
+        .arg(generator)
+        .args([&count.to_string(), "7"])
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let text = String::from_utf8(made.stdout).unwrap();
+    let events: Vec<Value> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(events.len(), count);
+    events
+}
+
 #[test]
 fn all_rules_match_on_columns_what_they_match_on_rows() {
     let Some(folder) = std::env::var_os("WATCHFIRE_SHARED").map(PathBuf::from) else {
         return;
     };
+    let made = access_logs(&folder.join("bench/gen_logs.py"), 3_000);
     let folder = folder.join("data");
     let mut rules = Vec::new();
     texts(&folder.join("sigma/rules"), &mut rules);
     let rules = load(rules);
-    let events = events(&folder);
+    let mut events = events(&folder);
+    events.extend(made);
     let mut classes = Classes::default();
     let mut total = 0;
     let mut engines = HashMap::new();

@@ -75,7 +75,7 @@ pub async fn explain(
     let settings = state.meta().rule_settings().await?;
     let setting = settings.iter().find(|s| s.rule_id == id);
     Ok(JsonAnswer(ExplainAnswer {
-        hidden_by: hidden_by(&state.meta().rule_exceptions().await?, &id, &batch),
+        hidden_by: hidden_by(&state, &state.meta().rule_exceptions().await?, &id, &batch),
         settings: Settings::of(setting),
         trace,
     }))
@@ -135,7 +135,7 @@ pub async fn explain_all(
         .into_iter()
         .filter(|trace| trace.matched)
         .map(|trace| {
-            let hidden_by = hidden_by(&exceptions, &trace.id, &batch);
+            let hidden_by = hidden_by(&state, &exceptions, &trace.id, &batch);
             let setting = settings.iter().find(|s| s.rule_id == trace.id);
             let word = setting.and_then(|s| RuleState::parse(&s.state));
             let outcome = match word.unwrap_or_default() {
@@ -161,12 +161,18 @@ pub async fn explain_all(
 }
 
 /// The exceptions that hide the event from the rule now.
-fn hidden_by(exceptions: &[RuleExceptionRow], id: &str, batch: &EventBatch) -> Vec<String> {
+fn hidden_by(
+    state: &AppState,
+    exceptions: &[RuleExceptionRow],
+    id: &str,
+    batch: &EventBatch,
+) -> Vec<String> {
     let now = crate::now_ns();
     let hides = exceptions.iter().filter(|row| {
         let is_about = row.rules.is_empty() || row.rules.iter().any(|r| r == id);
         let runs = row.expires_ns.is_none_or(|end| now < end);
-        let matches = || Query::parse(&row.query).is_ok_and(|q| q.matches(batch).value(0));
+        let query = || state.query(Some(&row.query));
+        let matches = || query().is_ok_and(|q| q.matches(batch).value(0));
         is_about && runs && matches()
     });
     hides.map(|row| row.id.clone()).collect()

@@ -8,9 +8,9 @@ pub mod settings;
 use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
-use watchfire_detect::{RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
+use watchfire_detect::{PipelineInfo, RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 
 use health::{Book, Health};
 use settings::Settings;
@@ -19,7 +19,7 @@ use super::exceptions::ExceptionView;
 
 use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
-use crate::extract::Json;
+use crate::extract::{Json, Params};
 use crate::state::AppState;
 
 /// A loaded rule with what is set about it and what became of it.
@@ -76,8 +76,17 @@ enum Described {
 /// The rules.
 #[derive(Serialize, ToSchema)]
 pub struct RulesAnswer {
-    /// Live rules.
-    rules: Vec<RuleRow>,
+    /// Live rules; in short where that was asked for.
+    #[schema(value_type = Vec<RuleRow>)]
+    rules: Vec<Value>,
+    /// How many live rules there are with what was asked for.
+    total: usize,
+    /// The `offset` of the next page; none where this is the last.
+    next: Option<usize>,
+    /// Processing pipelines in the order in which they apply, each with path, line, priority and
+    /// how many documents it changed.
+    #[schema(value_type = Vec<Object>)]
+    pipelines: Vec<PipelineInfo>,
     /// Settings of rules that are not there.
     gone: Vec<GoneRule>,
     /// Documents that are not live, each with path, line, code and message.
@@ -110,18 +119,100 @@ pub struct CheckAnswer {
     faults: Vec<RuleFault>,
 }
 
+/// Which of the rules are listed, and how fully.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// So many at most; all when left out.
+    limit: Option<usize>,
+    /// So many are passed over.
+    offset: Option<usize>,
+    /// Only rules whose id, title, tag or path contains this text.
+    find: Option<String>,
+    /// Each rule in short: id, title, kind, severity, status, log source, tags, path, pipelines,
+    /// state, and of its health matches, alerts and whether it can match.
+    #[serde(default)]
+    brief: bool,
+}
+
+impl ListParams {
+    fn takes(&self, info: &RuleInfo) -> bool {
+        let Some(find) = self.find.as_ref().map(|f| f.to_lowercase()) else {
+            return true;
+        };
+        let texts = [&info.id, &info.title, &info.path].into_iter();
+        texts
+            .chain(&info.tags)
+            .any(|t| t.to_lowercase().contains(&find))
+    }
+}
+
+/// What a short row says of a rule, and of its settings and health.
+const BRIEF: &[&str] = &[
+    "id",
+    "title",
+    "kind",
+    "severity",
+    "status",
+    "logsource",
+    "tags",
+    "path",
+    "pipelines",
+];
+const BRIEF_HEALTH: &[&str] = &["matched_24h", "matched_7d", "alerts_7d", "can_match"];
+
+/// A rule as the list shows it.
+fn row(row: &RuleRow, brief: bool) -> Result<Value, ApiError> {
+    let mut full = serde_json::to_value(row).map_err(ApiError::internal)?;
+    if !brief {
+        return Ok(full);
+    }
+    let mut take = |pointer: &str| {
+        full.pointer_mut(pointer)
+            .map(Value::take)
+            .unwrap_or_default()
+    };
+    let mut short: Map<String, Value> = Map::new();
+    for key in BRIEF {
+        short.insert((*key).to_owned(), take(&format!("/{key}")));
+    }
+    short.insert("state".to_owned(), take("/settings/state"));
+    let health = BRIEF_HEALTH.iter();
+    let health = health.map(|key| ((*key).to_owned(), take(&format!("/health/{key}"))));
+    let health: Map<String, Value> = health.collect();
+    short.insert("health".to_owned(), Value::Object(health));
+    Ok(Value::Object(short))
+}
+
 /// Lists live rules and the documents that are not live.
-#[utoipa::path(get, path = "/api/v1/rules", tag = "rules", responses(
+#[utoipa::path(get, path = "/api/v1/rules", tag = "rules", params(ListParams), responses(
     (status = 200, description = "The rules", body = RulesAnswer),
+    (status = 400, description = "invalid_request", body = Problem),
 ))]
-pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<RulesAnswer>, ApiError> {
+pub async fn list(
+    State(state): State<AppState>,
+    Params(params): Params<ListParams>,
+) -> Result<JsonAnswer<RulesAnswer>, ApiError> {
     let book = Book::load(&state).await?;
     let catalog = &book.catalog;
-    let rows = catalog.set.infos().into_iter().map(|info| RuleRow {
-        settings: book.settings(&info.id),
-        health: book.health(&info.id, Some(info.kind), false),
-        info,
-    });
+    let mut infos = catalog.set.infos();
+    infos.retain(|info| params.takes(info));
+    let total = infos.len();
+    let (offset, limit) = (
+        params.offset.unwrap_or(0),
+        params.limit.unwrap_or(usize::MAX),
+    );
+    let next = offset.saturating_add(limit);
+    let page = infos
+        .into_iter()
+        .skip(offset)
+        .take(limit)
+        .map(|info| RuleRow {
+            settings: book.settings(&info.id),
+            health: book.health(&info.id, Some(info.kind), false),
+            info,
+        });
+    let rows = page.map(|rule| row(&rule, params.brief));
     let gone = book
         .set
         .iter()
@@ -135,7 +226,10 @@ pub async fn list(State(state): State<AppState>) -> Result<JsonAnswer<RulesAnswe
         .collect();
     gone.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(JsonAnswer(RulesAnswer {
-        rules: rows.collect(),
+        rules: rows.collect::<Result<_, _>>()?,
+        total,
+        next: (next < total).then_some(next),
+        pipelines: catalog.set.pipelines().to_vec(),
         gone,
         faults: catalog.faults.clone(),
         generation: catalog.generation,
@@ -193,12 +287,14 @@ pub async fn check(
         path,
         text: request.text,
     };
-    let lists = state.rules.load().set.lists().clone();
-    let loading = tokio::task::spawn_blocking(move || RuleSet::load_with(&[file], lists));
-    let (set, faults) = loading.await.map_err(ApiError::internal)?;
+    let live = state.rules.load().set.clone();
+    let loading = tokio::task::spawn_blocking(move || RuleSet::load_beside(&[file], &live));
+    let (set, faults, own) = loading.await.map_err(ApiError::internal)?;
+    let mut rules = set.infos();
+    rules.retain(|info| own.contains(&info.id));
     Ok(JsonAnswer(CheckAnswer {
         ok: faults.is_empty(),
-        rules: set.infos(),
+        rules,
         faults,
     }))
 }
@@ -228,7 +324,7 @@ pub async fn reload(
             json!({ "generation": generation }),
         )
         .await?;
-    list(State(state)).await
+    list(State(state), Params(ListParams::default())).await
 }
 
 /// The detectors.

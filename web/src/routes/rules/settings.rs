@@ -5,16 +5,44 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use watchfire_detect::{RuleKind, RuleState};
+use watchfire_detect::{RuleException, RuleKind, RulePolicy, RuleSettings, RuleState};
 use watchfire_event::Severity;
 use watchfire_event::time::{parse_duration_ns, to_rfc3339};
-use watchfire_store::meta::RuleSetting;
+use watchfire_store::meta::{Meta, MetaError, RuleSetting};
 
 use super::{RuleAnswer, answer};
 use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
 use crate::extract::Json;
 use crate::state::AppState;
+
+/// What people have set about rules, as detection takes it.
+///
+/// # Errors
+/// When the metadata cannot be read.
+pub async fn policy(meta: &Meta) -> Result<RulePolicy, MetaError> {
+    let settings = meta.rule_settings().await?.into_iter().map(|row| {
+        let set = RuleSettings {
+            // A word that only a newer version knows: the rule is as its file says.
+            state: RuleState::parse(&row.state).unwrap_or_default(),
+            severity: row.severity,
+            suppress_ns: row.suppress_ns,
+        };
+        (row.rule_id, set)
+    });
+    let settings = settings.collect();
+    let exceptions = meta.rule_exceptions().await?.into_iter();
+    let exceptions = exceptions.map(|row| RuleException {
+        id: row.id,
+        rules: row.rules,
+        query: row.query,
+        expires_ns: row.expires_ns,
+    });
+    Ok(RulePolicy {
+        settings,
+        exceptions: exceptions.collect(),
+    })
+}
 
 /// What is to hold for a rule. What is left out is as the rule's file says.
 #[derive(Debug, Deserialize, ToSchema)]
