@@ -108,7 +108,7 @@ impl Generations {
     }
 }
 
-fn to_hex<S: Serializer>(words: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn to_hex<S: Serializer>(words: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
     let mut text = String::with_capacity(words.len() * 16);
     for word in words {
         text.push_str(&format!("{word:016x}"));
@@ -116,7 +116,7 @@ fn to_hex<S: Serializer>(words: &[u64], serializer: S) -> Result<S::Ok, S::Error
     serializer.serialize_str(&text)
 }
 
-fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+pub(crate) fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let words = text.as_bytes().chunks(16).map(|chunk| {
         let digits = std::str::from_utf8(chunk).map_err(serde::de::Error::custom)?;

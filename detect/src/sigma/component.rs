@@ -6,12 +6,8 @@ use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine};
 use rsigma_parser::{CorrelationRule, SigmaCollection, SigmaRule};
 
-use super::correlate::MAX_GROUPS;
 use super::load::{LoadedRule, Place};
 use crate::ruleset::RuleFault;
-
-/// Matches held in a window; beyond, the oldest go, so counts saturate here.
-const MAX_GROUP_ENTRIES: usize = 5_000;
 
 /// Correlations that refer to each other, with the rules they refer to.
 #[derive(Debug, Clone)]
@@ -106,12 +102,9 @@ fn linked(a: &CorrelationRule, b: &CorrelationRule) -> bool {
 }
 
 impl Component {
+    /// rsigma's engine of these correlations, which checks that they fit together.
     pub(super) fn engine(&self) -> Result<CorrelationEngine, rsigma_eval::EvalError> {
-        let mut engine = CorrelationEngine::new(CorrelationConfig {
-            max_state_entries: MAX_GROUPS,
-            max_group_entries: Some(MAX_GROUP_ENTRIES),
-            ..CorrelationConfig::default()
-        });
+        let mut engine = CorrelationEngine::new(CorrelationConfig::default());
         engine.add_collection(&SigmaCollection {
             rules: self.rules.clone(),
             correlations: self.correlations.clone(),

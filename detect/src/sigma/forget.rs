@@ -1,6 +1,5 @@
 //! Taking what an erasure names out of the windows of correlations.
 
-use rsigma_eval::GroupKey;
 use serde::Serialize;
 use watchfire_event::Query;
 
@@ -17,21 +16,12 @@ impl SigmaState {
 }
 
 impl CorrelatorState {
-    /// Forgets the groups that name what the query asks for, by their keys or by a value that is
-    /// counted in them.
+    /// Forgets the groups that name what the query asks for, by their keys or by what they know
+    /// of their matches. Of values that are counted there are hashes alone.
     fn forget(&mut self, query: &Query) {
-        fn keep<T: Serialize>(query: &Query, groups: &mut Vec<(GroupKey, T)>) {
-            groups.retain(|group| !mentions(query, group));
+        for state in self.groups_of.values_mut() {
+            state.groups.retain(|group| !mentions(query, group));
         }
-        let windows = &mut self.windows;
-        windows.windows.values_mut().for_each(|w| keep(query, w));
-        windows.last_alert.values_mut().for_each(|w| keep(query, w));
-        // Compressed copies of events, which this engine does not ask for.
-        windows.event_buffers.clear();
-        let references = windows.event_ref_buffers.values_mut();
-        references.for_each(|w| keep(query, w));
-        self.groups
-            .retain(|key, group| !mentions(query, &(key, &*group)));
     }
 }
 

@@ -198,18 +198,17 @@ impl SigmaRun {
             let mut matched_row = Match {
                 rule_id: id,
                 time_ns: batch.time().value(row.row),
+                received_ns: batch.received().value(row.row),
                 seq: batch.seq().value(row.row),
                 entities: row.entities(),
                 clauses: &mut clauses,
             };
             for fired in correlator.feed(event, &mut matched_row) {
-                let id = fired.result.header.rule_id.as_deref().unwrap_or_default();
-                if !admits(id, row.row) || self.rules.silent.contains(id) {
+                if !admits(&fired.id, row.row) || self.rules.silent.contains(&fired.id) {
                     continue;
                 }
-                if let Some(source) = self.rules.sources.get(id) {
-                    let found = correlation_finding(source, &matched_row, &fired, row.row);
-                    findings.extend(found);
+                if let Some(source) = self.rules.sources.get(&fired.id) {
+                    findings.push(correlation_finding(source, &matched_row, fired, row.row));
                 }
             }
             for finding in findings.iter_mut().skip(already) {

@@ -16,14 +16,14 @@ use crate::finding::{Finding, Source, score_of};
 /// Clauses of the base rule that a query names.
 const MAX_CLAUSES: usize = 3;
 
-/// The finding of a correlation that fired at `last`, the row `row`.
+/// The finding of a correlation that fired when `last` came, the row `row`.
 pub(crate) fn correlation_finding(
     source: &Arc<Source>,
     last: &Match<'_>,
-    fired: &Fired,
+    fired: Fired,
     row: usize,
-) -> Option<Finding> {
-    let body = fired.result.as_correlation()?;
+) -> Finding {
+    let body = &fired.body;
     let mut entities = last.entities.clone();
     let mut clauses = Vec::new();
     let mut named = Vec::new();
@@ -44,18 +44,15 @@ pub(crate) fn correlation_finding(
         kind: join(|n| &n.0),
         value: join(|n| &n.1),
     };
-    let time_ns = last.time_ns;
+    let time_ns = fired.time_ns;
     let span = i64::try_from(body.timespan_secs).unwrap_or(0) * 1_000_000_000;
     let count = body.aggregated_value;
     let events = fired.evidence.len().max(1) as u64;
-    Some(Finding {
+    Finding {
         row,
         seq: last.seq,
         time_ns,
-        since_ns: fired
-            .since_ns
-            .max(time_ns.saturating_sub(span))
-            .min(time_ns),
+        since_ns: fired.since_ns.min(time_ns),
         score: score_of(source.severity),
         summary: sentence(body, &fired.subject, &named),
         baseline: json!({
@@ -66,15 +63,15 @@ pub(crate) fn correlation_finding(
         entity,
         entities,
         clauses,
-        evidence: fired.evidence.clone(),
+        evidence: fired.evidence,
         weight: if body.correlation_type.as_str() == "event_count" {
             events.max(count as u64)
         } else {
             events
         },
-        others: fired.named.clone(),
-        within_ns: Some((time_ns.saturating_sub(span), fired.until_ns)),
-    })
+        others: fired.named,
+        within_ns: Some((time_ns.saturating_sub(span), time_ns)),
+    }
 }
 
 /// `20 different user.id values from 203.0.113.9 in 10 min`. The title stands beside it, so it is

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod flood;
+mod late;
 mod random;
 mod shared;
 
