@@ -329,3 +329,26 @@ level: high
     engine.process(&batch(&[event(90, "someone", "203.0.113.8")]));
     engine.restore(&saved(&engine)).unwrap();
 }
+
+#[test]
+fn an_empty_route_is_no_template() {
+    const WALK: &str = "
+detector: walk
+id: walk.ids
+title: Walk
+";
+    let read = |i: i64, path: String| {
+        json!({"@timestamp": at(i * 5), "service": {"name": "gateway"},
+            "source": {"ip": "192.0.2.7"},
+            "http": {"route": "", "request": {"method": "GET"}, "response": {"status_code": 200}},
+            "url": {"path": path}})
+    };
+    let other = (0..40).map(|i| read(i, format!("/page{}/{i}", "x".repeat(i as usize))));
+    assert!(
+        alerts(WALK, &other.collect::<Vec<_>>()).is_empty(),
+        "forty routes, one step each"
+    );
+    let one: Vec<_> = (0..40).map(|i| read(i, format!("/orders/{i}"))).collect();
+    let found = alerts(WALK, &one);
+    assert_eq!(found[0].entities["route"], ["GET /orders/{id}"]);
+}

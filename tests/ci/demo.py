@@ -22,7 +22,10 @@ ATTACKS = {
     "First use of an administrative route": ("user", "u1218"),
     "First use of an administrative service": ("user", "u1218"),
     "Password spray by a program": ATTACKER,
+    "Address sends values of a shape that nobody sends": ATTACKER,
 }
+# Who goes through identifiers: the account that reads the catalogue, and the scanner.
+WALK, WALKERS = "Objects read in the order of their identifiers", ("198.51.100.69", "203.0.113.")
 # The users whose attacks open routes that nobody used before.
 NEW_ROUTE, NEW_ROUTE_USERS = "Service serves a route it has never served", {"u1156", "u1218", "u1280"}
 
@@ -30,6 +33,8 @@ NEW_ROUTE, NEW_ROUTE_USERS = "Service serves a route it has never served", {"u11
 def is_true(alert):
     if alert["title"] == NEW_ROUTE:
         return set(alert["entities"].get("user", [])) & NEW_ROUTE_USERS != set()
+    if alert["title"] == WALK:
+        return any(ip.startswith(WALKERS) for ip in alert["entities"].get("ip", []))
     kind, actor = ATTACKS.get(alert["title"], ("none", ""))
     return any(value.startswith(actor) for value in alert["entities"].get(kind, []))
 

@@ -321,7 +321,12 @@ impl FactReader {
         method: u64,
     ) -> Option<Path> {
         let hash = columns.path.hash(row);
-        let given = columns.route.hash(row);
+        // An empty template is what gateways say of a path that they do not know.
+        let is_template = columns.route.text(row, |text| !text.is_empty());
+        let given = match is_template.unwrap_or(false) {
+            true => columns.route.hash(row),
+            false => 0,
+        };
         if hash == 0 && given == 0 {
             return None;
         }
@@ -334,7 +339,8 @@ impl FactReader {
             .path
             .text(row, |text| self.routes.read(service, text));
         let mut route = text.unwrap_or_default();
-        if let Some(template) = columns.route.text(row, str::to_owned) {
+        let template = columns.route.text(row, str::to_owned);
+        if let Some(template) = template.filter(|template| !template.is_empty()) {
             route.template = mix(service, hash_text(&template));
             route.text = template;
         }
