@@ -351,4 +351,11 @@ title: Walk
     let one: Vec<_> = (0..40).map(|i| read(i, format!("/orders/{i}"))).collect();
     let found = alerts(WALK, &one);
     assert_eq!(found[0].entities["route"], ["GET /orders/{id}"]);
+    // Told at 12 and at 24 steps: the last sentence, and each of its events once.
+    assert_eq!(found[0].count, 24);
+    assert!(
+        found[0].summary.contains("24 identifiers"),
+        "{}",
+        found[0].summary
+    );
 }

@@ -60,8 +60,9 @@ struct Walk {
     first_ns: i64,
     from: i64,
     refused: u32,
-    /// Steps at which to speak again.
+    /// Steps at which to speak again, and those of which was spoken.
     next: u32,
+    told: u32,
     /// Its first events.
     events: Vec<u64>,
 }
@@ -146,7 +147,9 @@ impl Walks {
             return None;
         }
         walk.next = walk.steps.saturating_mul(2);
-        let walk = walk.clone();
+        let now = walk.clone();
+        walk.told = walk.steps;
+        let walk = now;
         let since = self.state.walkers.entry(key, || fact.time_ns);
         (fact.time_ns - *since < DAY_NS).then_some(walk)
     }
@@ -205,11 +208,13 @@ impl FactDetector for Walks {
         let (who, route) = (at.name(who), at.name(fact.route));
         // Walks of many through one service at a time are one story.
         let service = at.name(fact.service);
-        let mut says = at.says("service", service, walk.sum.min(30.0));
+        // The evidence has a limit; the longer walk is the worse one still.
+        let score = walk.sum.min(30.0) + f64::from(walk.steps).log10();
+        let mut says = at.says("service", service, score);
         let minutes = (fact.time_ns - walk.first_ns) / 60_000_000_000;
         says.summary = format!(
             "{kind} {who} asked for {} identifiers of {route} in their order, {} to {}, in {} \
-             minutes; {} refused",
+             min; {} refused",
             grouped(u64::from(walk.steps)),
             walk.from,
             walk.last,
@@ -219,7 +224,7 @@ impl FactDetector for Walks {
         says.clauses = vec![at.clause(kind, who)];
         says.since_ns = walk.first_ns;
         says.evidence = walk.events;
-        says.weight = u64::from(walk.steps);
+        says.weight = u64::from(walk.steps - walk.told);
         says.baseline = json!({
             "count": walk.steps, "from": walk.from, "to": walk.last, "refused": walk.refused,
             "usual_share_in_order": rounded(usual),
