@@ -254,6 +254,12 @@ impl DetectorConfig {
         })
     }
 
+    /// The clause of evidence queries that its filter makes; none for a filter that lets all pass.
+    pub(crate) fn filter_clause(&self) -> Option<String> {
+        let filter = self.filter.as_ref().filter(|filter| !filter.is_all());
+        filter.map(|filter| format!("({})", filter.text()))
+    }
+
     /// The detector, described.
     pub(crate) fn info(&self, file: &RuleFile) -> RuleInfo {
         let fields = [&self.entity, &self.pair, &self.group]

@@ -134,8 +134,7 @@ impl LogTemplate {
         let mut entities = batch.entities.all(batch.fields, row);
         entities.insert(config.kind.clone(), service.clone());
         let mut clauses = vec![Query::field_equals(field, &service)];
-        let filter = config.filter.as_ref().filter(|f| !f.is_all());
-        clauses.extend(filter.map(|filter| format!("({})", filter.text())));
+        clauses.extend(config.filter_clause());
         Some(Finding {
             source: Arc::clone(&config.source),
             row,

@@ -93,20 +93,28 @@ impl<D: RowDetector> Detector for D {
     }
 
     fn save(&self, out: &mut dyn Write) -> io::Result<()> {
-        Ok(serde_json::to_writer(out, self.state())?)
+        save_state(self.state(), out)
     }
 
     fn restore(&mut self, state: Value) -> Result<(), StateError> {
-        let id = &self.config().id;
-        let malformed = |e| StateError::Malformed(format!("detector {id}: {e}"));
-        let state = serde_json::from_value(state).map_err(malformed)?;
-        self.set_state(state);
+        self.set_state(restored(self.config(), state)?);
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
         self.state_bytes()
     }
+}
+
+/// Writes what a detector has learned.
+fn save_state(state: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    Ok(serde_json::to_writer(out, state)?)
+}
+
+/// A saved state as the detector of `config` keeps it.
+fn restored<S: DeserializeOwned>(config: &DetectorConfig, state: Value) -> Result<S, StateError> {
+    let malformed = |e| StateError::Malformed(format!("detector {}: {e}", config.id));
+    serde_json::from_value(state).map_err(malformed)
 }
 
 /// A batch as detectors see it.

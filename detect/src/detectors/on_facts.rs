@@ -10,7 +10,7 @@ use serde_json::Value;
 use watchfire_event::Query;
 
 use super::config::DetectorConfig;
-use super::{Detector, Observed};
+use super::{Detector, Observed, restored, save_state};
 use crate::calibrate::rounded;
 use crate::entity::{self, Entity};
 use crate::facts::{Fact, Names};
@@ -145,9 +145,7 @@ impl<'a> At<'a> {
         let score = rounded(says.score);
         let wanted = config.thresholds.min_score.unwrap_or(0.0);
         let mut clauses = says.clauses;
-        if let Some(filter) = config.filter.as_ref().filter(|f| !f.is_all()) {
-            clauses.push(format!("({})", filter.text()));
-        }
+        clauses.extend(config.filter_clause());
         (score >= wanted).then(|| Finding {
             source: Arc::clone(&config.source),
             row: self.fact.row as usize,
@@ -194,14 +192,11 @@ impl<D: FactDetector> Detector for OnFacts<D> {
     }
 
     fn save(&self, out: &mut dyn Write) -> io::Result<()> {
-        Ok(serde_json::to_writer(out, self.0.state())?)
+        save_state(self.0.state(), out)
     }
 
     fn restore(&mut self, state: Value) -> Result<(), StateError> {
-        let id = &self.0.config().id;
-        let malformed = |e| StateError::Malformed(format!("detector {id}: {e}"));
-        let state = serde_json::from_value(state).map_err(malformed)?;
-        self.0.set_state(state);
+        self.0.set_state(restored(self.0.config(), state)?);
         Ok(())
     }
 

@@ -250,8 +250,7 @@ impl Payload {
         let mut entities = batch.entities.all(batch.fields, row);
         entities.insert(config.kind.clone(), value.clone());
         let mut clauses = vec![Query::field_equals(field, &value)];
-        let filter = config.filter.as_ref().filter(|f| !f.is_all());
-        clauses.extend(filter.map(|filter| format!("({})", filter.text())));
+        clauses.extend(config.filter_clause());
         Some(Finding {
             source: Arc::clone(&config.source),
             row,

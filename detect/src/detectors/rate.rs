@@ -229,9 +229,7 @@ impl Rate {
         let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
         let (field, value) = keys.entity.value(row)?;
         let mut clauses = vec![Query::field_equals(field, &value)];
-        if let Some(filter) = config.filter.as_ref().filter(|f| !f.is_all()) {
-            clauses.push(format!("({})", filter.text()));
-        }
+        clauses.extend(config.filter_clause());
         let low = (counts.mean - 2.33 * counts.variance.sqrt())
             .max(0.0)
             .round() as u64;

@@ -165,7 +165,7 @@ impl Silence {
         }
         quiet.retain(|q| q.score >= wanted);
         let services = quiet.len();
-        if services == 0 || services < TOGETHER {
+        if services < TOGETHER {
             let hosts = self.quiet_hosts(minute, wanted);
             quiet.extend(hosts);
         }

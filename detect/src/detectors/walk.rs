@@ -117,7 +117,7 @@ impl Walks {
         }
         let way = if step > 0 { 1 } else { -1 };
         let is_small = step.abs() <= STEP && (walk.way == 0 || walk.way == way);
-        let usual = ((habit.small + 1.0) / (habit.all + 100.0)).clamp(USUAL.0, USUAL.1);
+        let usual = habit.share().clamp(USUAL.0, USUAL.1);
         // Whoever walks must not teach that walking is usual.
         if walk.sum < 3.0 {
             habit.learn(is_small);
@@ -169,6 +169,11 @@ impl Walk {
 }
 
 impl Habit {
+    /// Share of small steps; one in a hundred while none is known.
+    fn share(&self) -> f64 {
+        (self.small + 1.0) / (self.all + 100.0)
+    }
+
     fn learn(&mut self, is_small: bool) {
         self.all += 1.0;
         self.small += f64::from(u8::from(is_small));
@@ -200,7 +205,6 @@ impl FactDetector for Walks {
             .peek(fact.route)
             .copied()
             .unwrap_or_default();
-        let usual = (habit.small + 1.0) / (habit.all + 100.0);
         let kinds = [("user", fact.user), ("token", fact.token), ("ip", fact.ip)];
         let Some((kind, who)) = kinds.into_iter().find(|(_, hash)| *hash != 0) else {
             return;
@@ -227,7 +231,7 @@ impl FactDetector for Walks {
         says.weight = u64::from(walk.steps - walk.told);
         says.baseline = json!({
             "count": walk.steps, "from": walk.from, "to": walk.last, "refused": walk.refused,
-            "usual_share_in_order": rounded(usual),
+            "usual_share_in_order": rounded(habit.share()),
             "silent_below": LEAST,
         });
         out.extend(at.finding(&self.config, says));
