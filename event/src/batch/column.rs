@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
-use super::gather::{self, Arena, Laid, Values};
+use super::gather::{self, Arena, Laid, Need, Values};
 use super::interner::{Interner, Texts};
 use super::{Column, Kind, Origin};
 
@@ -171,14 +171,39 @@ impl ColumnBuilder {
         }
     }
 
-    /// Moves the values into the arena, as a column of `rows` rows.
-    pub(super) fn lay(&mut self, rows: usize, arena: &mut Arena) -> Laid {
+    /// Adds the room that [`ColumnBuilder::lay`] will take.
+    pub(super) fn add_need(&self, rows: usize, need: &mut Need) {
+        let words = rows.div_ceil(64);
+        if self.values < rows {
+            need.words += words;
+        }
+        match &self.data {
+            Data::Text { interner, .. } => {
+                need.i32s += rows + interner.texts.ends.len();
+                need.text += interner.texts.text.len();
+            }
+            Data::Int(_) => need.i64s += rows,
+            Data::Float(_) => need.f64s += rows,
+            Data::Bool(_) => need.words += words,
+            Data::StrList { members, .. } => {
+                need.i32s += rows + 1 + members.ends.len();
+                need.text += members.text.len();
+            }
+            Data::IntList { members, .. } => {
+                need.i32s += rows + 1;
+                need.i64s += members.len();
+            }
+        }
+    }
+
+    /// Puts the values into the arena, as a column of `rows` rows.
+    pub(super) fn lay(&self, rows: usize, arena: &mut Arena) -> Laid {
         let (at, values) = (&self.rows[..], self.values);
         let nulls = (values < rows).then(|| mark(&mut arena.words, at, values, rows, |_| true));
-        let values = match &mut self.data {
+        let values = match &self.data {
             Data::Text { interner, keys } => {
                 let keys = spread(&mut arena.i32s, keys, at, rows);
-                let (ends, text) = arena.put_texts(&mut interner.texts);
+                let (ends, text) = arena.put_texts(&interner.texts);
                 Values::Text { keys, ends, text }
             }
             Data::Int(values) => Values::Int(spread(&mut arena.i64s, values, at, rows)),
@@ -254,8 +279,8 @@ impl ColumnBuilder {
     }
 
     /// The finished column of `rows` rows.
-    pub(super) fn finish(mut self, rows: usize) -> Result<Column, ArrowError> {
-        let array = gather::alone(&mut self, rows)?;
+    pub(super) fn finish(self, rows: usize) -> Result<Column, ArrowError> {
+        let array = gather::alone(&self, rows)?;
         Ok(self.column().with(array))
     }
 }
@@ -282,38 +307,25 @@ impl Bare {
 }
 
 impl Arena {
-    fn put_texts(&mut self, texts: &mut Texts) -> (Range<usize>, Range<usize>) {
-        let ends = put(&mut self.i32s, &mut texts.ends);
+    fn put_texts(&mut self, texts: &Texts) -> (Range<usize>, Range<usize>) {
+        let ends = put(&mut self.i32s, &texts.ends);
         let ends = ends..self.i32s.len();
         let text = self.text.len();
-        if text == 0 {
-            std::mem::swap(&mut self.text, &mut texts.text);
-        } else {
-            self.text.push_str(&texts.text);
-        }
+        self.text.push_str(&texts.text);
         (ends, text..self.text.len())
     }
 }
 
 /// Puts values behind those of other columns; gives where they begin.
-fn put<T: Copy>(out: &mut Vec<T>, values: &mut Vec<T>) -> usize {
+fn put<T: Copy>(out: &mut Vec<T>, values: &[T]) -> usize {
     let start = out.len();
-    if start == 0 {
-        std::mem::swap(out, values);
-    } else {
-        out.extend_from_slice(values);
-    }
+    out.extend_from_slice(values);
     start
 }
 
 /// Puts one value a row behind those of other columns, those of the rows `at` (if empty, of the
 /// first rows) and zeros elsewhere; gives where they begin.
-fn spread<T: Copy + Default>(
-    out: &mut Vec<T>,
-    values: &mut Vec<T>,
-    at: &[u32],
-    rows: usize,
-) -> usize {
+fn spread<T: Copy + Default>(out: &mut Vec<T>, values: &[T], at: &[u32], rows: usize) -> usize {
     if at.is_empty() {
         let start = put(out, values);
         out.resize(start + rows, T::default());

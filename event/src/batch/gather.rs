@@ -65,6 +65,16 @@ pub(super) enum Values {
     },
 }
 
+/// How much room columns need in an arena.
+#[derive(Debug, Default)]
+pub(super) struct Need {
+    pub(super) i32s: usize,
+    pub(super) i64s: usize,
+    pub(super) f64s: usize,
+    pub(super) words: usize,
+    pub(super) text: usize,
+}
+
 /// An arena that takes no more columns.
 struct Frozen {
     i32s: ScalarBuffer<i32>,
@@ -75,27 +85,26 @@ struct Frozen {
 }
 
 impl Arena {
-    fn freeze(mut self) -> Frozen {
-        shrink(&mut self.i32s);
-        shrink(&mut self.i64s);
-        shrink(&mut self.f64s);
-        shrink(&mut self.words);
-        let mut text = self.text.into_bytes();
-        shrink(&mut text);
+    /// An arena with as much room and no more: it is not moved as it fills, and what batches hold
+    /// stays in memory for minutes.
+    fn with(need: &Need) -> Self {
+        Arena {
+            i32s: Vec::with_capacity(need.i32s),
+            i64s: Vec::with_capacity(need.i64s),
+            f64s: Vec::with_capacity(need.f64s),
+            words: Vec::with_capacity(need.words),
+            text: String::with_capacity(need.text),
+        }
+    }
+
+    fn freeze(self) -> Frozen {
         Frozen {
             i32s: self.i32s.into(),
             i64s: self.i64s.into(),
             f64s: self.f64s.into(),
             words: Buffer::from_vec(self.words),
-            text: Buffer::from_vec(text),
+            text: Buffer::from_vec(self.text.into_bytes()),
         }
-    }
-}
-
-/// Gives room back where there is much too much of it: batches stay in memory for minutes.
-fn shrink<T>(values: &mut Vec<T>) {
-    if values.capacity() - values.len() > values.len() / 4 {
-        values.shrink_to_fit();
     }
 }
 
@@ -151,8 +160,10 @@ impl Frozen {
 }
 
 /// The array of one column of `rows` rows, with buffers of its own.
-pub(super) fn alone(builder: &mut ColumnBuilder, rows: usize) -> Result<ArrayRef, ArrowError> {
-    let mut arena = Arena::default();
+pub(super) fn alone(builder: &ColumnBuilder, rows: usize) -> Result<ArrayRef, ArrowError> {
+    let mut need = Need::default();
+    builder.add_need(rows, &mut need);
+    let mut arena = Arena::with(&need);
     let laid = builder.lay(rows, &mut arena);
     arena.freeze().array(&laid, rows)
 }
@@ -191,15 +202,21 @@ impl Spare {
         builders: impl Iterator<Item = ColumnBuilder>,
         rows: usize,
     ) -> Vec<Column> {
-        let mut arena = Arena::default();
-        let mut coming = Vec::with_capacity(builders.size_hint().0);
-        for mut builder in builders {
+        let builders: Vec<ColumnBuilder> = builders.collect();
+        let is_shared = |values: usize| values > 0 && values * SPARSE <= rows;
+        let mut need = Need::default();
+        for builder in builders.iter().filter(|b| is_shared(b.values())) {
+            builder.add_need(rows, &mut need);
+        }
+        let mut arena = Arena::with(&need);
+        let mut coming = Vec::with_capacity(builders.len());
+        for builder in builders {
             let values = builder.values();
             if values > 0 {
-                let how = if values * SPARSE > rows {
-                    Coming::Alone(alone(&mut builder, rows))
-                } else {
+                let how = if is_shared(values) {
                     Coming::Shared(builder.lay(rows, &mut arena))
+                } else {
+                    Coming::Alone(alone(&builder, rows))
                 };
                 coming.push((builder.column(), how));
             }
