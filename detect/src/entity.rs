@@ -85,6 +85,8 @@ const KINDS: &[(&str, &[&str])] = &[
 /// Kinds an alert of a rule is about, in order: the first that the event names.
 const ABOUT: &[&str] = &["user", "ip", "token", "host", "service"];
 
+/// The kind of caller and callee together.
+const EDGE: &str = "edge";
 /// Caller of an east-west call, with the callee an edge.
 const CALLER: &str = "source.service.name";
 /// What a call that leaves the company says itself to be, in [`ACTION`] or [`DIRECTION`].
@@ -104,6 +106,20 @@ pub(crate) fn kind_of(field: &str) -> Option<&'static str> {
         .iter()
         .find(|(_, fields)| fields.contains(&lower.as_str()))
         .map(|(kind, _)| *kind)
+}
+
+/// A number for a kind of entity; `None` for a word that is none.
+pub(crate) fn number_of(kind: &str) -> Option<u8> {
+    let place = KINDS.iter().position(|(name, _)| *name == kind);
+    let place = place.or((kind == EDGE).then_some(KINDS.len()))?;
+    u8::try_from(place).ok()
+}
+
+/// The kind of entity with this number.
+pub(crate) fn kind_at(number: u8) -> &'static str {
+    KINDS
+        .get(usize::from(number))
+        .map_or(EDGE, |(kind, _)| kind)
 }
 
 /// The fields that name entities of `kind`, best first, lower case.
@@ -197,7 +213,7 @@ impl EntityReader {
         // A proxy writes the log of what goes out: the way leads past it to the domain.
         let domain = first(&self.domain).filter(|_| self.is_outward(fields, row));
         if let Some(callee) = domain.as_ref().or(found.get("service")) {
-            found.insert("edge".to_owned(), format!("{caller}>{callee}"));
+            found.insert(EDGE.to_owned(), format!("{caller}>{callee}"));
         }
         found
     }

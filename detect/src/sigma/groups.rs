@@ -9,13 +9,12 @@ use rsigma_eval::{CompiledCorrelation, Event, EventValue, GroupKey};
 use serde::{Deserialize, Serialize};
 
 use super::flood::Doorkeeper;
+use super::named::Named;
 use super::windows::{Ended, Entry, Plan, SECOND_NS, Window};
 use crate::cells::hash_text;
 
 /// Windows held for a correlation; beyond, those with the fewest matches go.
 pub(super) const MAX_GROUPS: usize = if cfg!(test) { 500 } else { 50_000 };
-/// Values of each kind of entity that a group remembers.
-const MAX_NAMED: usize = 5;
 /// A window is swept when it ran out this long ago: late matches may still come.
 const GRACE_NS: i64 = 3_600 * SECOND_NS;
 
@@ -51,10 +50,10 @@ pub(super) struct Group {
     pub(super) window: Window,
     /// Newest match.
     newest: i64,
-    /// Who the matches named last: kind, value and time, the newest last.
-    named: Vec<(String, String, i64)>,
-    /// Query clauses that hold for all matches since the group was last quiet.
-    clauses: BTreeSet<String>,
+    /// Who the matches named last.
+    named: Named,
+    /// Query clauses that hold for all matches since the group was last quiet, in order.
+    clauses: Vec<Box<str>>,
     /// Matches that were turned away before it had a window.
     before: u32,
 }
@@ -64,17 +63,18 @@ impl Group {
         let is_empty = self.window.entries.is_empty();
         if is_empty || time.saturating_sub(self.newest) > span_ns {
             self.clauses.clear();
-            (matched.clauses)(&mut |clauses| self.clauses.clone_from(clauses));
-        } else if !self.clauses.is_empty() {
-            let mut common = BTreeSet::new();
             (matched.clauses)(&mut |clauses| {
-                if *clauses == self.clauses {
-                    std::mem::swap(&mut common, &mut self.clauses);
-                } else {
-                    common.extend(self.clauses.intersection(clauses).cloned());
-                }
+                self.clauses = clauses.iter().map(|c| c.as_str().into()).collect();
             });
-            self.clauses = common;
+        } else if !self.clauses.is_empty() {
+            let mut are_there = false;
+            (matched.clauses)(&mut |clauses| {
+                are_there = true;
+                self.clauses.retain(|clause| clauses.contains(&**clause));
+            });
+            if !are_there {
+                self.clauses.clear();
+            }
         }
         let trusted = matched.trusted_ns(time);
         self.newest = if is_empty {
@@ -83,21 +83,7 @@ impl Group {
             self.newest.max(trusted)
         };
         for (kind, value) in matched.entities {
-            let known = |(k, v, _): &(String, String, i64)| k == kind && v == value;
-            if let Some(place) = self.named.iter().rposition(known) {
-                let mut named = self.named.remove(place);
-                named.2 = time;
-                self.named.push(named);
-                continue;
-            }
-            let same = || self.named.iter().position(|(k, ..)| k == kind);
-            let count = self.named.iter().filter(|(k, ..)| k == kind).count();
-            if count >= MAX_NAMED
-                && let Some(oldest) = same()
-            {
-                self.named.remove(oldest);
-            }
-            self.named.push((kind.clone(), value.clone(), time));
+            self.named.note(kind, value, time);
         }
     }
 
@@ -209,10 +195,12 @@ impl Groups {
             None => About::default(),
             Some(first) => {
                 let since = first.time.saturating_sub(plan.span_ns);
-                let named = group.named.iter().rev().filter(|(_, _, at)| *at >= since);
+                let named = group.named.newest_first().filter(|(_, _, at)| *at >= since);
                 About {
-                    named: named.map(|(k, v, _)| (k.clone(), v.clone())).collect(),
-                    clauses: group.clauses.clone(),
+                    named: named
+                        .map(|(k, v, _)| (k.to_owned(), v.to_owned()))
+                        .collect(),
+                    clauses: group.clauses.iter().map(|c| c.to_string()).collect(),
                 }
             }
         };

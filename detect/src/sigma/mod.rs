@@ -18,6 +18,7 @@ pub(crate) mod load;
 mod logsource;
 mod measures;
 mod memory;
+mod named;
 mod names;
 mod needs;
 pub(crate) mod pipelines;
