@@ -61,7 +61,7 @@ impl StoreConfig {
             data_dir: data_dir.into(),
             seal_rows: 131_072,
             seal_age: Duration::from_secs(5 * 60),
-            memory_limit_bytes: 192 << 20,
+            memory_limit_bytes: 128 << 20,
             retention: Duration::from_secs(90 * 86_400),
             retention_classes: Vec::new(),
             retention_bytes: None,
