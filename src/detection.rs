@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use watchfire_detect::{Activity, AlertChange, Engine, EngineConfig};
+use watchfire_detect::{Activity, AlertChange, Costs, Engine, EngineConfig, RuleSet};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_store::Store;
 use watchfire_store::meta::{DetectionCommit, DetectionState, PackedState, StateWriter};
@@ -52,6 +52,8 @@ pub struct Progress {
     pub panics: AtomicU64,
     /// What rules did, as of the last second or so.
     pub activity: ArcSwap<Activity>,
+    /// What they cost since the start, as of then.
+    pub costs: ArcSwap<Costs>,
     /// The change of settings of rules that detection goes by, counted from 1.
     pub settings: AtomicU64,
 }
@@ -131,7 +133,7 @@ impl Worker {
             .load_detection()
             .await
             .context("cannot read detection state")?;
-        let engine = Engine::new(catalog.set.clone(), EngineConfig::default());
+        let engine = new_engine(catalog.set.clone());
         let position = saved.as_ref().map_or(0, |state| state.snapshot_seq);
         let replayed_to = saved.as_ref().map_or(0, |state| state.position);
         progress.position.store(position, Ordering::Release);
@@ -163,7 +165,7 @@ impl Worker {
             // Starting from nothing at the old position loses baselines, not alerts.
             tracing::error!(%error, "detection state cannot be restored; learning anew");
             let set = self.rules.load().set.clone();
-            self.engine = Engine::new(set, EngineConfig::default());
+            self.engine = new_engine(set);
             (self.position, self.snapshot) = (saved.position, saved.position);
             self.progress
                 .position
@@ -259,6 +261,9 @@ impl Worker {
     fn show_activity(&mut self) {
         let activity = Arc::new(self.engine.activity().clone());
         self.progress.activity.store(activity);
+        self.progress
+            .costs
+            .store(Arc::new(self.engine.costs().clone()));
         self.shown_at = Instant::now();
     }
 
@@ -333,13 +338,13 @@ impl Worker {
         self.progress.panics.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("watchfire_detect_panics_total").increment(1);
         let set = self.rules.load().set.clone();
-        let mut engine = Engine::new(set.clone(), EngineConfig::default());
+        let mut engine = new_engine(set.clone());
         let meta = self.store.meta().clone();
         if let Ok(Some(state)) = self.runtime.block_on(meta.load_detection())
             && let Err(error) = engine.restore(&state.snapshot)
         {
             tracing::error!(%error, "detection state cannot be restored; learning anew");
-            engine = Engine::new(set, EngineConfig::default());
+            engine = new_engine(set);
         }
         self.engine = engine;
         self.settings_due = true;
@@ -398,6 +403,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// An engine that measures what rules cost.
+fn new_engine(rules: Arc<RuleSet>) -> Engine {
+    Engine::new(rules, EngineConfig::default()).with_clock(crate::telemetry::clock)
 }
 
 /// The last state of each alert that changed, in order of first change.

@@ -233,7 +233,7 @@ fn hooks(
 ) -> Result<Hooks> {
     let settings = store.meta().watch_rules();
     let reload = rules.clone();
-    let seen = progress.clone();
+    let (seen, spent) = (progress.clone(), progress.clone());
     let mappings = Mappings::builtin().context("the built-in mappings")?;
     Ok(Hooks {
         check_target: Box::new(move |url| policy.check_url(url)),
@@ -251,6 +251,10 @@ fn hooks(
         activity: Box::new(move || {
             let seen = seen.as_ref();
             seen.map(|p| p.activity.load_full()).unwrap_or_default()
+        }),
+        costs: Box::new(move || {
+            let spent = spent.as_ref();
+            spent.map(|p| p.costs.load_full()).unwrap_or_default()
         }),
         build_event: Box::new(move |text| crate::rules::read_event(text, &mappings)),
         ready: Box::new(|| Ok(())),

@@ -10,6 +10,7 @@ use watchfire_event::{EventBatch, Query};
 
 use crate::activity::{Activity, Moment, day_of};
 use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
+use crate::cost::{Costs, SAMPLE, Watch};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
 use crate::facts::FactReader;
@@ -78,7 +79,7 @@ pub struct EngineStats {
 pub struct Engine {
     rules: Arc<RuleSet>,
     config: EngineConfig,
-    clock: fn() -> f64,
+    clock: Option<fn() -> f64>,
     sigma: SigmaRun,
     /// With the ids under which their states are kept, in the order of the rule set.
     detectors: Vec<(String, Box<dyn Detector>)>,
@@ -91,6 +92,8 @@ pub struct Engine {
     /// Names of the columns seen.
     names: NameBook,
     stats: EngineStats,
+    costs: Costs,
+    batches: u64,
     /// Events at which the detectors' state is weighed next.
     weighed_at: u64,
 }
@@ -129,20 +132,22 @@ impl Engine {
             facts: FactReader::default(),
             rules,
             config,
-            clock: || 0.0,
+            clock: None,
             gate: Gate::default(),
             book: AlertBook::default(),
             shadow: AlertBook::default(),
             activity: Activity::default(),
             names: NameBook::default(),
             stats: EngineStats::default(),
+            costs: Costs::default(),
+            batches: 0,
             weighed_at: 0,
         }
     }
 
     /// Measures the stages with `clock`, which gives seconds since any fixed point.
     pub fn with_clock(mut self, clock: fn() -> f64) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -180,15 +185,16 @@ impl Engine {
         note: &mut dyn FnMut(&str, usize),
     ) -> Vec<AlertChange> {
         let batch = fields.batch();
-        let start = (self.clock)();
+        let clock = Watch(self.clock);
+        let start = clock.now();
         let mut findings = self.sigma_findings(fields, note);
         if let Some(day) = day {
             let note = &mut |name: &str| self.activity.note_log_source(name, day);
             self.sigma.log_sources(day, note);
         }
-        let middle = (self.clock)();
+        let middle = clock.now();
         self.detector_findings(fields, &mut findings, note);
-        let end = (self.clock)();
+        let end = clock.now();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
         let changes = self.alerts(batch, findings);
@@ -196,6 +202,7 @@ impl Engine {
         self.stats.alerts += changes.iter().filter(|c| c.change == Change::New).count() as u64;
         self.stats.sigma_seconds += middle - start;
         self.stats.detector_seconds += end - middle;
+        self.costs.add_batch(batch.rows() as u64, end - start);
         self.stats.late = self.sigma.late();
         self.stats.windows = self.sigma.windows();
         self.stats.sigma_bytes = self.sigma.remembered();
@@ -245,8 +252,12 @@ impl Engine {
             return Vec::new();
         }
         let stats = &mut self.stats;
+        let measured = self.batches.is_multiple_of(SAMPLE);
+        self.batches += 1;
+        let watch = Watch(self.clock.filter(|_| measured));
         let mut gate = self.gate.open(fields.batch(), &mut self.activity);
-        self.sigma.process(fields, &mut |id, row| {
+        let costs = (watch, &mut self.costs);
+        self.sigma.process(fields, costs, &mut |id, row| {
             note(id, row);
             stats.matches += 1;
             match stats.matches_by_rule.get_mut(id) {
@@ -278,11 +289,17 @@ impl Engine {
             facts: &facts,
             names: self.facts.names(),
         };
+        let clock = Watch(self.clock);
         let mut gate: OpenGate<'_> = self.gate.open(fields.batch(), &mut self.activity);
         for (id, detector) in &mut self.detectors {
             // A detector goes on learning whatever is set: its baseline has no gap afterwards.
             let mut found = Vec::new();
+            let start = clock.now();
             detector.observe(&observed, &mut found);
+            if clock.is_on() {
+                let rows = fields.batch().rows() as u64;
+                self.costs.add(id, rows, clock.now() - start);
+            }
             let before = found.len();
             found.retain(|finding| gate.admits(id, finding.row));
             self.stats.hidden += (before - found.len()) as u64;
@@ -307,6 +324,11 @@ impl Engine {
     /// What rules did, part of the saved state.
     pub fn activity(&self) -> &Activity {
         &self.activity
+    }
+
+    /// What rules cost since this engine was made; nothing without a clock.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
     }
 
     /// Takes other rules from the next batch on. What was learned is kept for every correlation

@@ -22,6 +22,7 @@ mod beside;
 mod calibrate;
 pub mod catalogue;
 mod cells;
+mod cost;
 mod detectors;
 mod engine;
 mod entity;
@@ -45,6 +46,7 @@ pub use alert::{AlertChange, Change};
 pub use backtest::{
     Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
 };
+pub use cost::{Costs, RuleCost};
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};

@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use watchfire_detect::{Engine, EngineConfig, RuleSet};
+use watchfire_detect::{Costs, Engine, EngineConfig, RuleSet};
 use watchfire_event::{Alert, BatchBuilder, BatchLimits, EventBatch};
 use watchfire_ingest::Mappings;
 
@@ -57,6 +57,9 @@ pub struct DetectArgs {
     threads: usize,
 }
 
+/// Rules and detectors whose costs are told.
+const DEAREST: usize = 20;
+
 /// What a run gives.
 struct Outcome {
     engine: Engine,
@@ -73,7 +76,7 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
         sigma: args.only != Some(Only::Detectors),
         detectors: args.only != Some(Only::Sigma),
     };
-    let engine = Engine::new(Arc::new(set), config).with_clock(clock);
+    let engine = Engine::new(Arc::new(set), config).with_clock(telemetry::clock);
     let load_seconds = started.elapsed().as_secs_f64();
 
     let outcome = evaluate(args, engine)?;
@@ -109,6 +112,7 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
             "rules_by_row": by_row,
             "rules_open": stats.open_rules,
             "sigma_bytes": stats.sigma_bytes,
+            "costs": dearest(outcome.engine.costs()),
             "windows": {
                 "open": stats.windows.open,
                 "turned_away": stats.windows.turned_away,
@@ -224,10 +228,20 @@ impl Turn {
     }
 }
 
-/// Seconds since the first call.
-fn clock() -> f64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_secs_f64()
+/// The rules and detectors that cost most: microseconds of each for every event, share of the time
+/// of all, and for how many events they had to be decided.
+fn dearest(costs: &Costs) -> Vec<serde_json::Value> {
+    let mut all: Vec<_> = costs.all().collect();
+    all.sort_by(|a, b| b.1.nanos.cmp(&a.1.nanos).then(a.0.cmp(b.0)));
+    let shown = all.into_iter().take(DEAREST).map(|(id, cost)| {
+        json!({
+            "id": id,
+            "us_per_event": cost.nanos as f64 / 1e3 / costs.events.max(1) as f64,
+            "share": cost.nanos as f64 / costs.nanos.max(1) as f64,
+            "asked": cost.asked,
+        })
+    });
+    shown.collect()
 }
 
 fn load(args: &DetectArgs) -> Result<(RuleSet, usize)> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_detect::{Activity, RuleFault, RuleSet};
+use watchfire_detect::{Activity, Costs, RuleFault, RuleSet};
 use watchfire_event::{EventBatch, Query};
 use watchfire_store::Store;
 use watchfire_store::meta::Meta;
@@ -88,6 +88,8 @@ pub struct Hooks {
     pub status: Box<dyn Fn() -> JsonObject + Send + Sync>,
     /// What rules did, as of the last second or so.
     pub activity: Box<dyn Fn() -> Arc<Activity> + Send + Sync>,
+    /// What rules cost since the start, as of the last second or so.
+    pub costs: Box<dyn Fn() -> Arc<Costs> + Send + Sync>,
     /// Reads an event as the doors do, mappings included. The text says what is wrong with it.
     pub build_event: Box<BuildEvent>,
     /// Is everything running that a request may need? The text says what is not.
@@ -103,6 +105,7 @@ impl Default for Hooks {
             reload_rules: Box::new(|| Err("reloading is not available".to_owned())),
             status: Box::new(JsonObject::new),
             activity: Box::new(Arc::default),
+            costs: Box::new(Arc::default),
             build_event: Box::new(|_| Err("events cannot be read here".to_owned())),
             ready: Box::new(|| Ok(())),
         }

@@ -141,6 +141,14 @@ impl Component {
         ids.collect::<Vec<_>>().join(" ")
     }
 
+    /// The id of its first correlation, which stands for all.
+    pub(crate) fn main_id(&self) -> &str {
+        self.correlations
+            .iter()
+            .find_map(|c| c.id.as_deref())
+            .unwrap_or_default()
+    }
+
     /// Ids of the rules whose matches it takes.
     pub(crate) fn rule_ids(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|r| r.id.as_deref())

@@ -47,7 +47,9 @@ use self::component::Component;
 use self::load::{Loaded, Place, severity, tags, targets};
 use self::logsource::{LogClass, admits, unknown_names};
 use self::program::Program;
+use self::scan::Spent;
 use self::taxonomy::Family;
+use crate::cost::Costs;
 use crate::finding::Source;
 use crate::ruleset::RuleFault;
 
@@ -234,6 +236,15 @@ impl SigmaRules {
     fn id(&self, rule: u32) -> &str {
         let rule = self.compiled.get(rule as usize);
         rule.and_then(|rule| rule.id.as_deref()).unwrap_or_default()
+    }
+
+    /// Adds what deciding the rules of a program took.
+    fn note_spent(&self, program: &Program, spent: &Spent, costs: &mut Costs) {
+        for (rule, (asked, seconds)) in program.rules.iter().zip(spent) {
+            if *asked > 0 {
+                costs.add(self.id(rule.index), *asked, *seconds);
+            }
+        }
     }
 
     /// Products and services that rules name and the table of log sources does not know.

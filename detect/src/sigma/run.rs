@@ -10,11 +10,13 @@ use serde_json::json;
 
 use super::SigmaRules;
 use super::classes::Classes;
+use super::component::Component;
 use super::correlate::{Correlator, CorrelatorState, Match, ShowClauses, Windows};
 use super::detail::{Detail, Details};
 use super::event::{BatchFields, RowEvent};
 use super::program::Program;
 use super::told::correlation_finding;
+use crate::cost::{Costs, Watch};
 use crate::entity::{Entity, EntityReader, about};
 use crate::explain::rule_summary;
 use crate::finding::{Finding, Source, score_of};
@@ -62,6 +64,22 @@ struct Row<'a> {
     entities: OnceCell<BTreeMap<String, String>>,
 }
 
+/// Who may take matches, and what is measured meanwhile.
+struct Taking<'t> {
+    admits: &'t mut dyn FnMut(&str, usize) -> bool,
+    watch: Watch,
+    costs: &'t mut Costs,
+}
+
+impl Taking<'_> {
+    /// Notes the time since `start`, if it is measured.
+    fn note(&mut self, id: &str, start: f64) {
+        if self.watch.is_on() {
+            self.costs.add(id, 0, self.watch.since(start));
+        }
+    }
+}
+
 impl Row<'_> {
     fn entities(&self) -> &BTreeMap<String, String> {
         self.entities
@@ -85,10 +103,12 @@ impl SigmaRun {
     }
 
     /// Findings of the batch in the order of its rows. Every match is shown to `admits` by the
-    /// rule's id and the row; one that it refuses counts for nothing.
+    /// rule's id and the row; one that it refuses counts for nothing. What rules take is noted in
+    /// the costs, if it is measured.
     pub(crate) fn process(
         &mut self,
         fields: &BatchFields<'_>,
+        (watch, costs): (Watch, &mut Costs),
         admits: &mut dyn FnMut(&str, usize) -> bool,
     ) -> Vec<Finding> {
         let rules = Arc::clone(&self.rules);
@@ -103,7 +123,9 @@ impl SigmaRun {
                 continue;
             };
             let ways = scanner.ways(fields, of);
-            let found = scanner.matches(fields, &ways, of).into_iter();
+            let found = scanner.matches(fields, &ways, of, watch).into_iter();
+            let spent = scanner.spent();
+            rules.note_spent(&scanner.program, &spent, costs);
             hits.extend(found.map(|(row, place)| Hit { row, class, place }));
             scanned.push(Some((Arc::clone(&scanner.program), ways)));
         }
@@ -119,6 +141,11 @@ impl SigmaRun {
             .collect();
         let reader = EntityReader::new(fields);
         let mut findings = Vec::new();
+        let mut taking = Taking {
+            admits,
+            watch,
+            costs,
+        };
         for of_row in hits.chunk_by(|a, b| a.row == b.row) {
             let Some(first) = of_row.first() else {
                 continue;
@@ -130,7 +157,7 @@ impl SigmaRun {
                 entities: OnceCell::new(),
             };
             if let Some(Some(details)) = details.get_mut(first.class) {
-                self.take(&row, of_row, details, &mut findings, admits);
+                self.take(&row, of_row, details, &mut findings, &mut taking);
             }
         }
         findings
@@ -148,26 +175,28 @@ impl SigmaRun {
         hits: &[Hit],
         details: &mut Details<'_>,
         findings: &mut Vec<Finding>,
-        admits: &mut dyn FnMut(&str, usize) -> bool,
+        taking: &mut Taking<'_>,
     ) {
         let rules = Arc::clone(&self.rules);
         let hits = hits.iter();
         let hits: Vec<&Hit> = hits
-            .filter(|hit| admits(details.rule_id(hit.place), row.row))
+            .filter(|hit| (taking.admits)(details.rule_id(hit.place), row.row))
             .collect();
         for hit in &hits {
             let id = details.rule_id(hit.place);
+            let start = taking.watch.now();
             if !rules.silent.contains(id)
                 && let Some(source) = rules.sources.get(id)
                 && let Some(detail) = details.of(hit.place, row.row)
             {
                 findings.push(rule_finding(source, row, &detail));
             }
+            taking.note(id, start);
         }
         for hit in hits {
             let id = details.rule_id(hit.place);
             if let Some(components) = rules.feeds.get(id) {
-                self.correlate(row, (id, hit.place), components, details, findings, admits);
+                self.correlate(row, (id, hit.place), components, details, findings, taking);
             }
         }
     }
@@ -179,7 +208,7 @@ impl SigmaRun {
         components: &[usize],
         details: &mut Details<'_>,
         findings: &mut Vec<Finding>,
-        admits: &mut dyn FnMut(&str, usize) -> bool,
+        taking: &mut Taking<'_>,
     ) {
         let batch = row.fields.batch();
         let event = RowEvent::new(row.fields, details.family(), row.row);
@@ -189,6 +218,7 @@ impl SigmaRun {
                 continue;
             };
             let already = findings.len();
+            let start = taking.watch.now();
             let mut clauses = |show: ShowClauses<'_>| {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 if let Some(detail) = detail {
@@ -204,7 +234,7 @@ impl SigmaRun {
                 clauses: &mut clauses,
             };
             for fired in correlator.feed(event, &mut matched_row) {
-                if !admits(&fired.id, row.row) || self.rules.silent.contains(&fired.id) {
+                if !(taking.admits)(&fired.id, row.row) || self.rules.silent.contains(&fired.id) {
                     continue;
                 }
                 if let Some(source) = self.rules.sources.get(&fired.id) {
@@ -218,6 +248,8 @@ impl SigmaRun {
                     finding.baseline["matched"] = matched.clone();
                 }
             }
+            let component = self.rules.components.get(*component);
+            taking.note(component.map_or("", Component::main_id), start);
         }
     }
 

@@ -22,6 +22,13 @@ function When({ value }) {
   return value ? html`<span title=${exact(value)}>${shortTime(value)}</span>` : 'never';
 }
 
+/** `0.12 µs an event`; how often it is asked and its share of all detection beside. */
+function Cost({ cost }) {
+  const title = `${number(cost.share * 100)} % of the time of detection; decided for `
+    + `${number(cost.asked_share * 100)} % of events`;
+  return html`<span title=${title}>${number(cost.us_per_event)} µs an event</span>`;
+}
+
 function Facts({ health }) {
   zone.use();
   const { verdicts } = health;
@@ -40,6 +47,7 @@ function Facts({ health }) {
     ['alerts it would have raised', health.shadow_alerts_7d],
   ].filter(([, value]) => value > 0);
   const rest = quiet.map(([name, value]) => [name, count(value)]);
+  if (health.cost) rest.push(['cost', html`<${Cost} cost=${health.cost} />`]);
   return html`<dl class="facts">${[...facts, ...rest].map(([name, value]) => html`<div key=${name}>
     <dt>${name}</dt><dd>${value}</dd>
   </div>`)}</dl>`;

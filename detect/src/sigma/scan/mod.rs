@@ -19,6 +19,7 @@ use super::names::stems;
 use super::program::Program;
 use super::program::expr::{Facts, Place};
 use super::program::lookup::Room;
+use crate::cost::{SAMPLE, Watch};
 
 /// A program with what it remembers of values.
 #[derive(Debug)]
@@ -27,7 +28,11 @@ pub(crate) struct Scanner {
     memory: Memory,
     room: Room,
     touched: Touched,
+    spent: Spent,
 }
+
+/// By place of a rule: rows in which it was decided, and the seconds that took.
+pub(crate) type Spent = Vec<(u64, f64)>;
 
 /// The fields of a program that a column can be of, by the stems of its name.
 #[derive(Debug, Default)]
@@ -63,6 +68,7 @@ impl Scanner {
             memory: Memory::new(program.groups.len()),
             room: Room::default(),
             touched: Touched::default(),
+            spent: Vec::new(),
             program,
         }
     }
@@ -102,12 +108,18 @@ impl Scanner {
         ways
     }
 
+    /// What deciding rules took in the last batch, if it was measured.
+    pub(crate) fn spent(&mut self) -> Spent {
+        std::mem::take(&mut self.spent)
+    }
+
     /// Rules that match, with the rows in which they do: rising by row, then by place of the rule.
     pub(crate) fn matches(
         &mut self,
         fields: &BatchFields<'_>,
         ways: &[Vec<Lookup>],
         of: &OfClass,
+        watch: Watch,
     ) -> Vec<(u32, u32)> {
         self.memory.tidy();
         let program = Arc::clone(&self.program);
@@ -116,7 +128,10 @@ impl Scanner {
         let columns = fields.keyword_columns().iter().filter(is_theirs);
         scan.keyword_columns = columns.copied().collect();
         let candidates = scan.candidates(&Rows::new(&of.rows, fields.batch().rows()));
-        scan.decide(&of.rows, candidates)
+        let matched = scan.decide(&of.rows, candidates, watch);
+        let spent = std::mem::take(&mut scan.spent);
+        self.spent = spent;
+        matched
     }
 }
 
@@ -180,6 +195,7 @@ struct Scan<'s> {
     /// By group: the row asked last and its list.
     last: Vec<(usize, u32)>,
     row: usize,
+    spent: Spent,
 }
 
 impl<'s> Scan<'s> {
@@ -206,6 +222,7 @@ impl<'s> Scan<'s> {
             keyword_columns: Vec::new(),
             last: vec![(usize::MAX, NOTHING); groups],
             row: 0,
+            spent: Vec::new(),
         }
     }
 
@@ -299,7 +316,12 @@ impl<'s> Scan<'s> {
     }
 
     /// Evaluates the rules that can be true.
-    fn decide(&mut self, rows: &[u32], candidates: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    fn decide(
+        &mut self,
+        rows: &[u32],
+        candidates: Vec<(u32, u32)>,
+        watch: Watch,
+    ) -> Vec<(u32, u32)> {
         let mut matched = Vec::new();
         let mut rules: Vec<u32> = Vec::new();
         let mut candidates = candidates.into_iter().peekable();
@@ -323,10 +345,26 @@ impl<'s> Scan<'s> {
             self.row = row as usize;
             for place in &rules {
                 let rule = program.rules.get(*place as usize);
+                let start = watch.now();
                 if rule.is_some_and(|rule| rule.expr.holds(self)) {
                     matched.push((row, *place));
                 }
+                if watch.is_on() {
+                    self.note_spent(*place, watch.since(start));
+                }
             }
+        }
+    }
+}
+
+impl Scan<'_> {
+    fn note_spent(&mut self, place: u32, seconds: f64) {
+        if self.spent.is_empty() {
+            self.spent.resize(self.program.rules.len(), (0, 0.0));
+        }
+        if let Some((asked, spent)) = self.spent.get_mut(place as usize) {
+            *asked += SAMPLE;
+            *spent += seconds;
         }
     }
 }

@@ -13,6 +13,7 @@ use watchfire_event::{BatchLimits, EventBatch};
 use super::super::event::BatchFields;
 use super::super::run::SigmaRun;
 use super::{batch, load};
+use crate::cost::{Costs, Watch};
 use crate::ruleset::{RuleFile, RuleSet};
 use crate::{Engine, EngineConfig};
 
@@ -94,7 +95,11 @@ type Told = BTreeSet<(String, String, i64)>;
 fn found(text: &str, steps: &[Step]) -> Told {
     let mut run = SigmaRun::new(load([text.to_owned()]));
     let batch = arrived(steps);
-    let findings = run.process(&BatchFields::new(&batch), &mut |_, _| true);
+    let findings = run.process(
+        &BatchFields::new(&batch),
+        (Watch(None), &mut Costs::default()),
+        &mut |_, _| true,
+    );
     assert_eq!(run.late(), 0);
     let fired = findings.into_iter().filter(|f| f.within_ns.is_some());
     let told =
@@ -195,7 +200,7 @@ proptest! {
             let mut fired: BTreeSet<(usize, String)> = BTreeSet::new();
             let batch = arrived(&steps);
             let mut run = SigmaRun::new(load([text.clone()]));
-            run.process(&BatchFields::new(&batch), &mut |id, row| {
+            run.process(&BatchFields::new(&batch), (Watch(None), &mut Costs::default()), &mut |id, row| {
                 let percentile = format!("id: {id}\ncorrelation:\n  type: value_percentile");
                 if id.len() > 1 && !text.contains(&percentile) {
                     fired.insert((row, id.to_owned()));
@@ -254,7 +259,11 @@ fn a_time_in_the_future_makes_no_others_late() {
     let year = 365 * 86_400;
     let steps = [now + year, now + 1, now + 2, now + 3].map(|at| (at - START, 0, 0, 0));
     let batch = arrived(&steps);
-    let findings = run.process(&BatchFields::new(&batch), &mut |_, _| true);
+    let findings = run.process(
+        &BatchFields::new(&batch),
+        (Watch(None), &mut Costs::default()),
+        &mut |_, _| true,
+    );
     let fired = findings.iter().filter(|f| f.source.detector == "sigma:c0");
     assert_eq!(fired.count(), 1);
     assert_eq!(run.late(), 0);
@@ -288,7 +297,11 @@ fn windows_of_earlier_versions_are_taken_over() {
     let mut run = SigmaRun::new(rules);
     run.restore(serde_json::from_value(state).unwrap());
     let batch = arrived(&steps[2..]);
-    let findings = run.process(&BatchFields::new(&batch), &mut |_, _| true);
+    let findings = run.process(
+        &BatchFields::new(&batch),
+        (Watch(None), &mut Costs::default()),
+        &mut |_, _| true,
+    );
     let fired: BTreeSet<_> = findings
         .iter()
         .map(|f| f.source.detector.as_str())

@@ -69,7 +69,7 @@ fn on_columns(rules: &SigmaRules, classes: &mut Classes, batch: &EventBatch) -> 
     for (class, of) in rows.iter().enumerate() {
         if let Some(scanner) = &mut classes.scanners[class] {
             let ways = scanner.ways(&fields, of);
-            for (row, place) in scanner.matches(&fields, &ways, of) {
+            for (row, place) in scanner.matches(&fields, &ways, of, crate::cost::Watch(None)) {
                 let index = scanner.program.rules[place as usize].index;
                 found.push((row, rules.id(index).to_owned()));
             }

@@ -7,7 +7,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use watchfire_detect::{Activity, Lack, RuleCounts, RuleKind, total};
+use watchfire_detect::{Activity, Costs, Lack, RuleCounts, RuleKind, total};
 use watchfire_event::time::to_rfc3339;
 use watchfire_store::meta::{RuleSetting, Verdicts};
 
@@ -58,9 +58,37 @@ pub struct Health {
     /// Log sources, `product/category/service`, that the rule is for and that no event of the
     /// last 7 days was of.
     missing_log_sources: Vec<String>,
+    /// What it costs, measured since the start; null where nothing is known.
+    cost: Option<Cost>,
     /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+}
+
+/// What a rule costs. What rules share, such as looking at the columns of events, is nobody's own
+/// and counts for none of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cost {
+    /// Microseconds of one processor for every event that comes, whatever it is.
+    us_per_event: f64,
+    /// Share of the time of all detection.
+    share: f64,
+    /// Share of events for which it had to be decided.
+    asked_share: f64,
+}
+
+impl Cost {
+    fn of(costs: &Costs, id: &str) -> Option<Cost> {
+        let cost = costs.of(id).copied().unwrap_or_default();
+        let events = costs.events as f64;
+        let round = |x: f64| (x * 1e6).round() / 1e6;
+        (costs.events > 0 && costs.nanos > 0).then(|| Cost {
+            us_per_event: round(cost.nanos as f64 / 1e3 / events),
+            share: round(cost.nanos as f64 / costs.nanos as f64),
+            // Estimated from some of the batches.
+            asked_share: round(cost.asked as f64 / events).min(1.0),
+        })
+    }
 }
 
 /// Counts over time.
@@ -82,6 +110,7 @@ pub struct Book {
     pub set: HashMap<String, RuleSetting>,
     /// What rules did.
     pub activity: Arc<Activity>,
+    costs: Arc<Costs>,
     /// The present, nanoseconds since the epoch.
     pub now_ns: i64,
     verdicts: HashMap<String, Verdicts>,
@@ -109,6 +138,7 @@ impl Book {
             blind: finding.await.map_err(ApiError::internal)?,
             catalog,
             activity,
+            costs: (state.hooks.costs)(),
             now_ns,
         })
     }
@@ -154,6 +184,7 @@ impl Book {
             can_match: blind.map(|blind| !blind.contains_key(id)),
             missing_fields: lack.fields.into_iter().collect(),
             missing_log_sources: lack.log_sources.into_iter().collect(),
+            cost: Cost::of(&self.costs, id),
             history: long.then(|| History {
                 by_hour: hours,
                 by_day: days(MORE_DAYS),
