@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use ipnet::IpNet;
 use serde::Deserialize;
+use watchfire_detect::EngineConfig;
 use watchfire_event::Query;
 use watchfire_store::RetentionClass;
 use watchfire_store::vault::MasterKey;
@@ -54,6 +55,7 @@ struct IntelFile {
 #[serde(deny_unknown_fields, default)]
 struct DetectFile {
     enabled: Option<bool>,
+    alerts_per_day: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -127,6 +129,8 @@ pub struct Config {
     pub keep_raw_all: bool,
     /// Run rules and detectors.
     pub detect: bool,
+    /// Alerts a day that people are asked about, besides what is severe; 0 for all.
+    pub alerts_per_day: u32,
     /// Events received longer ago are dropped.
     pub retention: Duration,
     /// Events that are dropped earlier.
@@ -180,6 +184,10 @@ impl Config {
             detect: env_bool("WATCHFIRE_DETECT")?
                 .or(file.detect.enabled)
                 .unwrap_or(true),
+            alerts_per_day: file
+                .detect
+                .alerts_per_day
+                .unwrap_or(EngineConfig::default().alerts_per_day),
             retention: Duration::from_secs(
                 u64::from(file.retention.days.unwrap_or(90)) * 24 * 3600,
             ),

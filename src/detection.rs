@@ -72,10 +72,11 @@ impl Detection {
     pub async fn start(
         store: Store,
         rules: Arc<ArcSwap<RuleCatalog>>,
+        config: EngineConfig,
         stop: watch::Receiver<bool>,
     ) -> Result<Detection> {
         let progress = Arc::new(Progress::default());
-        let worker = Worker::new(store, rules, progress.clone()).await?;
+        let worker = Worker::new(store, rules, config, progress.clone()).await?;
         let thread = std::thread::Builder::new()
             .name("detect".into())
             .spawn(move || worker.run(stop))
@@ -101,6 +102,7 @@ struct Worker {
     rules: Arc<ArcSwap<RuleCatalog>>,
     generation: u64,
     engine: Engine,
+    config: EngineConfig,
     /// The state of before the last stop, until the engine has it.
     saved: Option<DetectionState>,
     /// Tells when people change settings or exceptions of rules.
@@ -125,6 +127,7 @@ impl Worker {
     async fn new(
         store: Store,
         rules: Arc<ArcSwap<RuleCatalog>>,
+        config: EngineConfig,
         progress: Arc<Progress>,
     ) -> Result<Worker> {
         let catalog = rules.load_full();
@@ -133,7 +136,7 @@ impl Worker {
             .load_detection()
             .await
             .context("cannot read detection state")?;
-        let engine = new_engine(catalog.set.clone());
+        let engine = new_engine(catalog.set.clone(), config);
         let position = saved.as_ref().map_or(0, |state| state.snapshot_seq);
         let replayed_to = saved.as_ref().map_or(0, |state| state.position);
         progress.position.store(position, Ordering::Release);
@@ -146,6 +149,7 @@ impl Worker {
             rules,
             generation: catalog.generation,
             engine,
+            config,
             saved,
             position,
             snapshot: position,
@@ -165,7 +169,7 @@ impl Worker {
             // Starting from nothing at the old position loses baselines, not alerts.
             tracing::error!(%error, "detection state cannot be restored; learning anew");
             let set = self.rules.load().set.clone();
-            self.engine = new_engine(set);
+            self.engine = new_engine(set, self.config);
             (self.position, self.snapshot) = (saved.position, saved.position);
             self.progress
                 .position
@@ -338,13 +342,13 @@ impl Worker {
         self.progress.panics.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("watchfire_detect_panics_total").increment(1);
         let set = self.rules.load().set.clone();
-        let mut engine = new_engine(set.clone());
+        let mut engine = new_engine(set.clone(), self.config);
         let meta = self.store.meta().clone();
         if let Ok(Some(state)) = self.runtime.block_on(meta.load_detection())
             && let Err(error) = engine.restore(&state.snapshot)
         {
             tracing::error!(%error, "detection state cannot be restored; learning anew");
-            engine = new_engine(set);
+            engine = new_engine(set, self.config);
         }
         self.engine = engine;
         self.settings_due = true;
@@ -406,8 +410,8 @@ impl Worker {
 }
 
 /// An engine that measures what rules cost.
-fn new_engine(rules: Arc<RuleSet>) -> Engine {
-    Engine::new(rules, EngineConfig::default()).with_clock(crate::telemetry::clock)
+fn new_engine(rules: Arc<RuleSet>, config: EngineConfig) -> Engine {
+    Engine::new(rules, config).with_clock(crate::telemetry::clock)
 }
 
 /// The last state of each alert that changed, in order of first change.

@@ -27,6 +27,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use watchfire_detect::EngineConfig;
 use watchfire_ingest::{Ingest, IngestConfig, Mappings, SourceName};
 use watchfire_store::meta::{NewToken, Scope as StoredScope};
 use watchfire_store::{Store, StoreConfig};
@@ -85,7 +86,11 @@ impl Server {
         let detection = match config.detect {
             true => {
                 let catalog = rules.catalog();
-                Some(Detection::start(store.clone(), catalog, stopping.clone()).await?)
+                let engine = EngineConfig {
+                    alerts_per_day: config.alerts_per_day,
+                    ..EngineConfig::default()
+                };
+                Some(Detection::start(store.clone(), catalog, engine, stopping.clone()).await?)
             }
             false => None,
         };

@@ -74,6 +74,9 @@ pub(crate) struct AlertBook {
     /// By detector and entity, newest episode last.
     episodes: HashMap<String, Vec<Episode>>,
     count: usize,
+    /// Key and id of the alert that the last finding became part of.
+    #[serde(skip)]
+    last: Option<(String, String)>,
 }
 
 /// What a batch did to the alerts: id to place in the book and change, in order of first touch.
@@ -125,12 +128,21 @@ impl AlertBook {
                 (id, Change::New)
             }
         };
+        self.last = Some((key.clone(), id.clone()));
         touched.note(id, key, change);
         // Here and not at the end of a batch: what is forgotten must not depend on the cut.
         if self.count > MAX_EPISODES {
             self.forget(touched);
         }
         applied
+    }
+
+    /// The alert that a finding just became part of, until another comes.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Alert> {
+        let (key, id) = self.last.as_ref()?;
+        let episodes = self.episodes.get_mut(key)?;
+        let found = episodes.iter_mut().find(|e| e.alert.id == *id);
+        found.map(|episode| &mut episode.alert)
     }
 
     /// The alerts that a batch touched, as they are now.
@@ -241,6 +253,8 @@ impl Episode {
             tags: source.tags.clone(),
             rule: source.rule.clone(),
             count: finding.weight,
+            risk: 0.0,
+            held: false,
         };
         let mut episode = Episode {
             alert,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use watchfire_event::{EventBatch, Query};
+use watchfire_event::{EventBatch, Query, Severity};
 
 use crate::activity::{Activity, Moment, day_of};
 use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
+use crate::budget::{self, Asking, Budget};
+use crate::calibrate::rounded;
 use crate::cost::{Costs, SAMPLE, Watch};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
@@ -17,6 +19,7 @@ use crate::facts::FactReader;
 use crate::finding::Finding;
 use crate::gate::{Gate, OpenGate};
 use crate::policy::RulePolicy;
+use crate::risk::Risks;
 use crate::ruleset::RuleSet;
 use crate::sigma::book::NameBook;
 use crate::sigma::correlate::Windows;
@@ -26,6 +29,8 @@ use crate::state::{self, StateError};
 
 /// Events after which the memory of detectors is added up again.
 const WEIGH_EVERY: u64 = 100_000;
+/// An alert is worse when the risk is this many times what it was.
+const WORSE: f64 = 1.2;
 
 /// What an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct EngineConfig {
     pub sigma: bool,
     /// Run the detectors.
     pub detectors: bool,
+    /// Alerts a day that people are asked about; 0 for all.
+    pub alerts_per_day: u32,
 }
 
 impl Default for EngineConfig {
@@ -41,6 +48,7 @@ impl Default for EngineConfig {
         EngineConfig {
             sigma: true,
             detectors: true,
+            alerts_per_day: budget::PER_DAY,
         }
     }
 }
@@ -88,6 +96,8 @@ pub struct Engine {
     book: AlertBook,
     /// What rules in shadow would have raised.
     shadow: AlertBook,
+    risks: Risks,
+    budget: Budget,
     activity: Activity,
     /// Names of the columns seen.
     names: NameBook,
@@ -108,6 +118,10 @@ struct Snapshot {
     book: AlertBook,
     #[serde(default)]
     shadow: AlertBook,
+    #[serde(default)]
+    risks: Risks,
+    #[serde(default)]
+    budget: Budget,
     #[serde(default)]
     activity: Activity,
     /// What the events after this state are evaluated with until others are set.
@@ -136,6 +150,8 @@ impl Engine {
             gate: Gate::default(),
             book: AlertBook::default(),
             shadow: AlertBook::default(),
+            risks: Risks::default(),
+            budget: Budget::default(),
             activity: Activity::default(),
             names: NameBook::default(),
             stats: EngineStats::default(),
@@ -229,6 +245,9 @@ impl Engine {
                 false => (&mut self.book, &mut touched),
             };
             let applied = book.apply(&finding, suppress_ns, touched);
+            if !is_shadow {
+                self.decide(&finding);
+            }
             if applied == Applied::Joined {
                 continue;
             }
@@ -241,6 +260,32 @@ impl Engine {
                 });
         }
         self.book.settle(touched)
+    }
+
+    /// Weighs a finding that is part of an alert now: is the alert for people, or held back? One
+    /// that is held back is asked about again when its risk has risen by [`WORSE`].
+    fn decide(&mut self, finding: &Finding) {
+        let risk = self.risks.note(finding);
+        let Some(alert) = self.book.last_mut() else {
+            return;
+        };
+        let is_new = alert.risk == 0.0;
+        let asks = is_new || (alert.held && risk >= alert.risk * WORSE);
+        if !asks && risk <= alert.risk {
+            return;
+        }
+        let severity = alert.severity;
+        alert.risk = rounded(risk);
+        if asks || (alert.held && severity >= Severity::High) {
+            let asking = Asking {
+                kind: alert.kind,
+                severity,
+                risk,
+                time_ns: finding.time_ns,
+                again: !is_new,
+            };
+            alert.held = !self.budget.passes(self.config.alerts_per_day, &asking);
+        }
     }
 
     fn sigma_findings(
@@ -374,6 +419,10 @@ impl Engine {
         serde_json::to_writer(&mut *out, &self.book)?;
         out.write_all(b",\"shadow\":")?;
         serde_json::to_writer(&mut *out, &self.shadow)?;
+        out.write_all(b",\"risks\":")?;
+        serde_json::to_writer(&mut *out, &self.risks)?;
+        out.write_all(b",\"budget\":")?;
+        serde_json::to_writer(&mut *out, &self.budget)?;
         out.write_all(b",\"activity\":")?;
         serde_json::to_writer(&mut *out, &self.activity)?;
         out.write_all(b",\"policy\":")?;
@@ -400,6 +449,8 @@ impl Engine {
         self.sigma.restore(snapshot.sigma);
         self.book = snapshot.book;
         self.shadow = snapshot.shadow;
+        self.risks = snapshot.risks;
+        self.budget = snapshot.budget;
         self.activity = snapshot.activity;
         self.names.note_anew();
         self.gate = Gate::new(Arc::new(snapshot.policy), self.rules.lists());

@@ -159,6 +159,17 @@ pub struct Alert {
     /// How many events or findings this alert stands for.
     #[serde(default = "one")]
     pub count: u64,
+    /// The risk, with this alert, of those it is about, when it was last decided whom to tell; 0
+    /// where nobody asked.
+    #[serde(default)]
+    pub risk: f64,
+    /// Nobody is called: there were worse ones, as many as people want to be asked about.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub held: bool,
+}
+
+fn is_not(held: &bool) -> bool {
+    !held
 }
 
 fn one() -> u64 {

@@ -75,6 +75,7 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let config = EngineConfig {
         sigma: args.only != Some(Only::Detectors),
         detectors: args.only != Some(Only::Sigma),
+        ..EngineConfig::default()
     };
     let engine = Engine::new(Arc::new(set), config).with_clock(telemetry::clock);
     let load_seconds = started.elapsed().as_secs_f64();

@@ -208,5 +208,7 @@ fn alert(id: &str, severity: Severity) -> Alert {
         tags: vec!["attack.t1110.003".into()],
         rule: None,
         count: 1,
+        risk: 0.0,
+        held: false,
     }
 }

@@ -77,6 +77,8 @@ pub struct AlertFilter {
     pub entity: Option<String>,
     /// Only of this detector.
     pub detector: Option<String>,
+    /// Only those that are held back, or are not.
+    pub held: Option<bool>,
     /// Only those whose events touch this range of event time.
     pub range: Option<TimeRange>,
     /// Most alerts of the page: 0 means 100, beyond 1,000 means 1,000.
@@ -101,9 +103,11 @@ pub struct AlertPage {
 /// How many alerts there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AlertCounts {
-    /// By status.
+    /// By status; those that are held back while they are open are not among them.
     pub by_status: BTreeMap<String, u64>,
-    /// Those that are not closed, by severity.
+    /// Open ones that are held back.
+    pub held: u64,
+    /// Those that are neither closed nor held back, by severity.
     pub open_by_severity: BTreeMap<String, u64>,
 }
 
@@ -193,11 +197,17 @@ impl Meta {
     /// # Errors
     /// [`MetaError`] when the database cannot be read.
     pub async fn alert_counts(&self) -> Result<AlertCounts, MetaError> {
-        let sql = "SELECT status, severity, COUNT(*) FROM alerts GROUP BY status, severity";
-        let groups: Vec<(String, i64, i64)> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
+        let sql = "SELECT status, severity, held, COUNT(*) FROM alerts \
+                   GROUP BY status, severity, held";
+        let groups: Vec<(String, i64, i64, i64)> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let mut counts = AlertCounts::default();
-        for (status, severity, n) in groups {
+        for (status, severity, held, n) in groups {
             let n = from_db(n);
+            if held != 0 && status == AlertStatus::Open.as_str() {
+                counts.held += n;
+                continue;
+            }
             if status != AlertStatus::Closed.as_str() {
                 let word = severity_of(severity).as_str().to_owned();
                 *counts.open_by_severity.entry(word).or_default() += n;
@@ -214,6 +224,9 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, filter: &AlertFilter) {
     }
     if let Some(severity) = filter.severity {
         sql.push(" AND severity >= ").push_bind(rank(severity));
+    }
+    if let Some(held) = filter.held {
+        sql.push(" AND held = ").push_bind(i64::from(held));
     }
     if let Some(detector) = &filter.detector {
         sql.push(" AND detector = ").push_bind(detector.clone());

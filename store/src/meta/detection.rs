@@ -243,11 +243,11 @@ async fn upsert(tx: &mut SqliteConnection, new: &Alert, now_ns: i64) -> Result<C
     let body = serde_json::to_string(&merged)
         .map_err(|e| MetaError::Invalid(format!("alert cannot be written as JSON: {e}")))?;
     let sql = "INSERT INTO alerts (id, ts_ns, t0_ns, t1_ns, status, severity, detector, \
-               comments, first_seen_ns, updated_ns, body) \
-               VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$8,$9) \
+               comments, first_seen_ns, updated_ns, body, held) \
+               VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$8,$9,$10) \
                ON CONFLICT (id) DO UPDATE SET t0_ns = excluded.t0_ns, t1_ns = excluded.t1_ns, \
                severity = excluded.severity, updated_ns = excluded.updated_ns, \
-               body = excluded.body WHERE alerts.body <> excluded.body";
+               body = excluded.body, held = excluded.held WHERE alerts.body <> excluded.body";
     sqlx::query(sql)
         .bind(&merged.id)
         .bind(nanos(merged.ts))
@@ -258,6 +258,7 @@ async fn upsert(tx: &mut SqliteConnection, new: &Alert, now_ns: i64) -> Result<C
         .bind(&merged.detector)
         .bind(now_ns)
         .bind(body)
+        .bind(i64::from(merged.held))
         .execute(&mut *tx)
         .await?;
     if known
@@ -298,6 +299,8 @@ fn merge(old: &Alert, new: &Alert) -> Alert {
     merged.severity = old.severity.max(new.severity);
     merged.score = old.score.max(new.score);
     merged.status = old.status;
+    // What was let through stays so.
+    merged.held = old.held && new.held;
     merged
 }
 
@@ -391,12 +394,13 @@ async fn queue_one(
     Ok(done.rows_affected())
 }
 
-/// People have said that this is not an attack: updates must not wake them again.
+/// Held back, or people have said that this is not an attack: updates must not wake them.
 fn silenced(row: &AlertRow) -> bool {
-    matches!(
-        row.reason,
-        Some(CloseReason::FalsePositive | CloseReason::Benign)
-    )
+    row.alert.held
+        || matches!(
+            row.reason,
+            Some(CloseReason::FalsePositive | CloseReason::Benign)
+        )
 }
 
 /// Which of the alerts the channel's query matches.

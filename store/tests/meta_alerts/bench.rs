@@ -97,6 +97,8 @@ pub fn alert(id: &str, severity: Severity, count: u64) -> Alert {
         tags: vec!["attack.t1110.003".into()],
         rule: None,
         count,
+        risk: 0.0,
+        held: false,
     }
 }
 

@@ -66,6 +66,43 @@ async fn replaying_a_commit_changes_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_what_is_held_back_until_it_is_let_through() {
+    let bench = Bench::new().await;
+    let channel = bench.channel("all", None).await;
+    let held = |id, held| Alert {
+        held,
+        ..alert(id, Severity::Medium, 1)
+    };
+    let alerts = [held("a", true), held("b", false), held("c", true)];
+    bench.commit(&alerts, 10).await;
+    assert_eq!(ids(&bench.told(&channel).await), [("alert.created", "b")]);
+    let counts = bench.meta.alert_counts().await.unwrap();
+    assert_eq!((counts.held, counts.by_status["open"]), (2, 1));
+    assert_eq!(counts.open_by_severity["medium"], 1);
+    let listed = async |held| {
+        let filter = AlertFilter {
+            held,
+            ..AlertFilter::default()
+        };
+        let page = bench.meta.list_alerts(&filter).await.unwrap();
+        let mut ids: Vec<String> = page.alerts.into_iter().map(|row| row.alert.id).collect();
+        ids.sort_unstable();
+        (page.total, ids.concat())
+    };
+    assert_eq!(listed(Some(true)).await, (2, "ac".to_owned()));
+    assert_eq!(listed(Some(false)).await, (1, "b".to_owned()));
+    assert_eq!(listed(None).await.0, 3);
+    bench.pass(1);
+    bench.commit(&[held("c", false)], 20).await;
+    // A replay of the time before does not hold it back again.
+    bench.commit(&[held("c", true)], 15).await;
+    let told = bench.told(&channel).await;
+    let told: Vec<_> = ids(&told).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(told, ["b", "c"]);
+    assert_eq!(listed(Some(true)).await, (1, "a".to_owned()));
+}
+
+#[tokio::test]
 async fn people_change_alerts_and_detection_does_not_undo_it() {
     let bench = Bench::new().await;
     let channel = bench.channel("all", None).await;

@@ -32,6 +32,8 @@ pub struct AlertsParams {
     entity: Option<String>,
     /// The detector: `sigma:<rule id>` or a detector's name.
     detector: Option<String>,
+    /// `true` for those that are held back alone, `false` for the others; both by default.
+    held: Option<bool>,
     /// Alerts that reach past this time: RFC 3339, epoch milliseconds or `now-15m`.
     from: Option<String>,
     /// Alerts that began before this time.
@@ -58,11 +60,13 @@ pub struct AlertsAnswer {
 pub struct Counts {
     /// Nobody has looked at these yet.
     open: u64,
+    /// Nor at these, which are held back.
+    held: u64,
     /// Somebody is on these.
     acknowledged: u64,
     /// Done.
     closed: u64,
-    /// Those that are not closed, by severity.
+    /// Those that are neither closed nor held back, by severity.
     by_severity: std::collections::BTreeMap<String, u64>,
 }
 
@@ -73,6 +77,7 @@ impl From<AlertCounts> for Counts {
             open: of(AlertStatus::Open),
             acknowledged: of(AlertStatus::Acknowledged),
             closed: of(AlertStatus::Closed),
+            held: counts.held,
             by_severity: counts.open_by_severity.clone(),
         }
     }
@@ -152,6 +157,7 @@ pub async fn list(
             .transpose()?,
         entity: params.entity.filter(|e| !e.is_empty()),
         detector: params.detector.filter(|d| !d.is_empty()),
+        held: params.held,
         range: Some(extract::range(
             params.from.as_deref(),
             params.to.as_deref(),

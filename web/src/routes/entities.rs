@@ -1,14 +1,16 @@
 //! `GET /api/v1/entities/{kind}/{value}`: what is known of one user, address, service and so on.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use watchfire_detect::RiskPoint;
 use watchfire_event::time::to_rfc3339;
 use watchfire_event::{Query, TimeRange};
-use watchfire_store::meta::{AlertFilter, AlertPage};
+use watchfire_store::meta::{AlertFilter, AlertPage, CloseReason};
 use watchfire_store::{Order, SearchRequest};
 
 use super::facets::FieldFacet;
@@ -45,6 +47,9 @@ const COMPANIONS: [&str; 8] = [
 const BUCKETS: usize = 96;
 const TOP: usize = 10;
 const ALERTS: usize = 50;
+/// Time whose alerts make up a risk, and how many of them.
+const RISK_NS: i64 = 7 * 24 * 3_600 * 1_000_000_000;
+const MOST_RISKY: usize = 1_000;
 
 /// Which time to look at.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -78,6 +83,9 @@ pub struct EntityAnswer {
     timeline: HistogramAnswer,
     /// What it is seen with.
     facets: Vec<FieldFacet>,
+    /// What its alerts of the last week come to, whatever the range: it halves in a day, and one
+    /// sure alert is about 8. Alerts closed as false or benign count for nothing.
+    risk: f64,
     /// Its newest alerts, with the total.
     #[schema(value_type = Object)]
     alerts: AlertPage,
@@ -107,6 +115,7 @@ pub async fn entity(
         ..AlertFilter::default()
     };
     let alerts = state.meta().list_alerts(&filter).await?;
+    let risk = risk_of(&state, &filter).await?;
     let started = Instant::now();
     let (last_seen, events, events_is_exact) =
         edge_of(&state, &query, range, Order::NewestFirst).await?;
@@ -127,8 +136,40 @@ pub async fn entity(
         last_seen,
         timeline: HistogramAnswer::new(timeline, started),
         facets: facets.into_iter().map(FieldFacet::from).collect(),
+        risk,
         alerts,
     }))
+}
+
+/// What the alerts of the last week about an entity come to.
+async fn risk_of(state: &AppState, filter: &AlertFilter) -> Result<f64, ApiError> {
+    let now_ns = crate::now_ns();
+    let filter = AlertFilter {
+        range: Some(TimeRange {
+            from_ns: now_ns.saturating_sub(RISK_NS),
+            to_ns: i64::MAX,
+        }),
+        limit: MOST_RISKY,
+        ..filter.clone()
+    };
+    let page = state.meta().list_alerts(&filter).await?;
+    let mut points: BTreeMap<String, RiskPoint> = BTreeMap::new();
+    for row in page.alerts {
+        if matches!(
+            row.reason,
+            Some(CloseReason::FalsePositive | CloseReason::Benign)
+        ) {
+            continue;
+        }
+        let alert = row.alert;
+        let time_ns = (alert.t1 * 1e9) as i64;
+        let point = RiskPoint::new(&alert.detector, alert.kind, time_ns, alert.score);
+        let known = points.entry(alert.detector).or_insert(point);
+        known.score = known.score.max(point.score);
+        known.time_ns = known.time_ns.max(point.time_ns);
+    }
+    let points: Vec<RiskPoint> = points.into_values().collect();
+    Ok((watchfire_detect::risk(&points, now_ns) * 10.0).round() / 10.0)
 }
 
 /// The time of the first or last event, and how many there are.

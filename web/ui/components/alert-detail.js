@@ -30,6 +30,13 @@ function Tags({ alert }) {
   </p>`;
 }
 
+/** Why nobody was called. */
+function Held({ alert }) {
+  if (!alert.held || alert.status === 'closed') return null;
+  return html`<p class="dim">Held back: nobody was called. There were alerts of higher risk, as many
+    as the budget of the day has. It is let through when its risk rises.</p>`;
+}
+
 function Sentence({ alert }) {
   const part = ({ strong, text }) => (strong ? html`<strong>${text}</strong>` : text);
   return html`<p class="sentence">${emphasised(alert).map(part)}</p>`;
@@ -44,6 +51,9 @@ function Origin({ alert }) {
     ${what} · ${' '}<a class="mono" href=${href('/rules', { id: rule?.id ?? detector, seq })}>
       ${detector}
     </a>${' '} · score ${points}
+    ${alert.risk > 0 && html`<span title="What all alerts about those involved came to">
+      ${' '}· risk ${alert.risk.toFixed(1)}
+    </span>`}
   </p>`;
 }
 
@@ -54,6 +64,7 @@ export function AlertDetail({ alert, onChanged }) {
     <h1>${alert.title}</h1>
     <${Sentence} alert=${alert} />
     <${Origin} alert=${alert} />
+    <${Held} alert=${alert} />
     <${AlertActions} alert=${alert} onChanged=${onChanged} />
     <div class="boxes">
       <${Baseline} alert=${alert} />

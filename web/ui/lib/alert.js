@@ -92,7 +92,13 @@ export function emphasised(alert) {
 /** Reads `status:open severity:high` into parameters of the list, or says what cannot be asked. */
 export function readFilter(text) {
   const asked = {};
-  const allowed = { status: STATUSES, severity: SEVERITIES, entity: null, detector: null };
+  const allowed = {
+    status: STATUSES,
+    severity: SEVERITIES,
+    entity: null,
+    detector: null,
+    held: ['true', 'false'],
+  };
   for (const match of text.matchAll(/(\S+?):("(?:\\.|[^"\\])*"|\S+)|(\S+)/g)) {
     const [whole, name, raw] = match;
     if (whole === 'AND' || whole === '*') continue;
@@ -100,7 +106,7 @@ export function readFilter(text) {
       return {
         asked,
         error: {
-          message: 'Alerts can be asked for by status, severity, entity and detector.',
+          message: 'Alerts can be asked for by status, severity, entity, detector and held.',
           position: match.index,
         },
       };

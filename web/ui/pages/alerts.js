@@ -25,6 +25,7 @@ const FIELDS = [
   ['severity', 'this or worse'],
   ['entity', 'an address, user, service'],
   ['detector', 'by its name'],
+  ['held', 'true: held back, nobody was called'],
 ].map(([name, note]) => ({ name, note, types: [], events: 0 }));
 
 /** A number that grows while the page is looked at, and the way to make it grow at once. */
@@ -63,7 +64,7 @@ function useList(asked, range, turn) {
 
 /** What may follow a colon in the filter: fixed words, or what the listed alerts have. */
 async function valuesOf(field, alerts) {
-  const fixed = { status: STATUSES, severity: SEVERITIES }[field];
+  const fixed = { status: STATUSES, severity: SEVERITIES, held: ['true', 'false'] }[field];
   if (fixed) return fixed.map((value) => ({ value, note: '' }));
   const seen = new Map();
   for (const alert of alerts) {
@@ -75,13 +76,22 @@ async function valuesOf(field, alerts) {
   return found.sort((a, b) => b.count - a.count);
 }
 
+/** What is open, held back alerts aside unless they are asked for. */
+function withoutHeld(asked) {
+  return asked.status === 'open' && asked.held === undefined ? { ...asked, held: 'false' } : asked;
+}
+
 function StatusTabs({ asked, counts, params }) {
   const { from, to } = params;
-  return html`<nav class="status-tabs" aria-label="Status">${STATUSES.map((status) => html`<a
-    key=${status}
-    href=${href('/alerts', { from, to, q: `status:${status}` })}
-    aria-current=${asked.status === status ? 'true' : undefined}
-  >${status} <span>${counts ? count(counts[status]) : ''}</span></a>`)}</nav>`;
+  const status = asked.held === 'true' ? 'held' : asked.status;
+  const tabs = STATUSES.map((name) => [name, name, `status:${name}`]);
+  // Shown once there are any: most places have none.
+  if (counts?.held > 0 || status === 'held') tabs.push(['held', 'held back', 'status:open held:true']);
+  return html`<nav class="status-tabs" aria-label="Status">${tabs.map(([name, title, q]) => html`<a
+    key=${name}
+    href=${href('/alerts', { from, to, q })}
+    aria-current=${status === name ? 'true' : undefined}
+  >${title} <span>${counts ? count(counts[name]) : ''}</span></a>`)}</nav>`;
 }
 
 function Nothing({ asked }) {
@@ -129,7 +139,7 @@ export function AlertsPage() {
   const q = params.q ?? 'status:open';
   const range = { from: params.from ?? RANGE.from, to: params.to ?? RANGE.to };
   const { asked, error } = readFilter(q);
-  const list = useList(asked, range, turn);
+  const list = useList(withoutHeld(asked), range, turn);
   const { alerts } = list;
   const counts = list.data?.counts;
   useEffect(() => {

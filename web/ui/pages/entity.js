@@ -25,6 +25,9 @@ function Facts({ known }) {
     ['first seen', html`<${When} value=${known.first_seen} />`],
     ['last seen', html`<${When} value=${known.last_seen} />`],
     ['alerts', count(known.alerts.total)],
+    ['risk', html`<span title="What the alerts of the last week come to; it halves in a day">
+      ${known.risk.toFixed(1)}
+    </span>`],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}>
     <dt>${name}</dt><dd>${value}</dd>

@@ -1,0 +1,103 @@
+//! The budget of alerts: what is held back, what passes, and what is let through later.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{batch_from, engine, saved};
+use watchfire_event::time::to_rfc3339;
+use watchfire_event::{Alert, Severity};
+
+const LOW: &str = "
+title: Denied
+id: denied
+logsource: { category: application }
+detection: { selection: { http.response.status_code: 403 }, condition: selection }
+level: low
+";
+
+const OTHER: &str = "
+title: Teapot
+id: teapot
+logsource: { category: application }
+detection: { selection: { http.response.status_code: 418 }, condition: selection }
+level: medium
+";
+
+const HIGH: &str = "
+title: Gone
+id: gone
+logsource: { category: application }
+detection: { selection: { http.response.status_code: 410 }, condition: selection }
+level: high
+";
+
+fn event(second: i64, user: &str, status: u16) -> Value {
+    json!({"@timestamp": to_rfc3339((1_760_000_000 + second) * 1_000_000_000),
+        "user": {"id": user}, "http": {"response": {"status_code": status}}})
+}
+
+/// The last state of each alert.
+fn run(engine: &mut watchfire_detect::Engine, events: &[Value], first: u64) -> Vec<Alert> {
+    let changes = engine.process(&batch_from(events, first));
+    changes.into_iter().map(|change| change.alert).collect()
+}
+
+fn about<'a>(alerts: &'a [Alert], detector: &str, user: &str) -> &'a Alert {
+    let is_it =
+        |a: &&Alert| a.detector == detector && a.entities["user"].contains(&user.to_owned());
+    alerts.iter().find(is_it).unwrap()
+}
+
+#[test]
+fn beyond_the_budget_only_what_is_severe_calls_people() {
+    let mut engine = engine(&[LOW, HIGH]);
+    let denied: Vec<Value> = (0..60).map(|i| event(i, &format!("u{i}"), 403)).collect();
+    let alerts = run(&mut engine, &denied, 1);
+    let held = alerts.iter().filter(|a| a.held).count();
+    assert_eq!((alerts.len(), held), (60, 40), "twenty a day pass");
+    assert!(alerts.iter().all(|a| a.risk > 0.0));
+    let gone: Vec<Value> = (0..30)
+        .map(|i| event(100 + i, &format!("g{i}"), 410))
+        .collect();
+    let alerts = run(&mut engine, &gone, 100);
+    assert!(
+        alerts
+            .iter()
+            .all(|a| !a.held && a.severity == Severity::High)
+    );
+}
+
+#[test]
+fn what_is_held_back_is_let_through_when_more_is_known_of_somebody() {
+    let mut engine = engine(&[LOW, OTHER]);
+    let denied: Vec<Value> = (0..60).map(|i| event(i, &format!("u{i}"), 403)).collect();
+    let alerts = run(&mut engine, &denied, 1);
+    assert!(about(&alerts, "sigma:denied", "u59").held);
+    // A day later there is room again, and what is known of u59 has grown.
+    let later = [event(86_400, "u59", 418), event(86_401, "u59", 403)];
+    let alerts = run(&mut engine, &later, 100);
+    let (other, denied) = (
+        about(&alerts, "sigma:teapot", "u59"),
+        about(&alerts, "sigma:denied", "u59"),
+    );
+    assert!(!other.held && !denied.held);
+    assert!(denied.risk > other.risk, "{} {}", denied.risk, other.risk);
+}
+
+#[test]
+fn a_restart_forgets_neither_risk_nor_what_was_used_up() {
+    let first: Vec<Value> = (0..15).map(|i| event(i, &format!("u{i}"), 403)).collect();
+    let second: Vec<Value> = (15..30)
+        .map(|i| event(i, &format!("u{}", i - 10), 418))
+        .collect();
+    let texts = [LOW, OTHER];
+    let mut one = engine(&texts);
+    run(&mut one, &first, 1);
+    let mut two = engine(&texts);
+    two.restore(&saved(&one)).unwrap();
+    let (straight, restarted) = (run(&mut one, &second, 50), run(&mut two, &second, 50));
+    assert_eq!(straight, restarted);
+    assert!(straight.iter().any(|a| a.held) && straight.iter().any(|a| !a.held));
+}
