@@ -11,7 +11,7 @@ use watchfire_ingest::Mappings;
 
 /// Lines and bytes that are made into batches at a time.
 const BATCH_LINES: usize = 8_192;
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 /// A batch with so many columns takes no more lines.
 const WIDE: usize = 800;
 /// Lines longer than this are refused without being read whole, bytes.
