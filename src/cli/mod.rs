@@ -9,6 +9,7 @@ mod demo;
 mod detect;
 mod erase;
 mod eval;
+mod explain;
 mod export;
 mod intel;
 mod key;
@@ -60,6 +61,8 @@ enum Command {
     Intel(intel::IntelCommand),
     /// Search a running server
     Search(search::SearchArgs),
+    /// Say why an alert was raised, and compute it again from stored events
+    Explain(explain::ExplainArgs),
     /// Write all matching events of a running server to a file or to stdout
     Export(export::ExportArgs),
     /// Run SQL on a running server
@@ -137,6 +140,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Eval(command) => eval::run(&command),
         Command::Intel(command) => intel::run(&command),
         Command::Search(args) => search::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Export(args) => export::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Erase(args) => erase::run(args),
