@@ -284,7 +284,8 @@ impl Engine {
                 time_ns: finding.time_ns,
                 again: !is_new,
             };
-            alert.held = !self.budget.passes(self.config.alerts_per_day, &asking);
+            alert.held = self.gate.is_below_bar(&alert.detector, alert.score)
+                || !self.budget.passes(self.config.alerts_per_day, &asking);
         }
     }
 

@@ -51,7 +51,7 @@ pub use backtest::{
 pub use cost::{Costs, RuleCost};
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
-pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState};
+pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState, VerdictBar};
 pub use risk::{RiskPoint, risk};
 pub use ruleset::{PipelineInfo, RuleFault, RuleFile, RuleInfo, RuleKind, RuleSet};
 pub use sigma::correlate::Windows;

@@ -74,4 +74,70 @@ pub struct RulePolicy {
     pub settings: BTreeMap<String, RuleSettings>,
     /// All exceptions.
     pub exceptions: Vec<RuleException>,
+    /// What people's verdicts ask of alerts, by detector.
+    #[serde(default)]
+    pub bars: BTreeMap<String, VerdictBar>,
+}
+
+/// Alerts of a detector that score no higher are held back: people closed such ones as false or
+/// benign, and none as an attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictBar {
+    /// The score, in thousandths.
+    pub up_to_milli: i64,
+    /// Verdicts that it rests on.
+    pub verdicts: u32,
+}
+
+/// Verdicts that it takes to hold alerts back.
+const LEAST_VERDICTS: u32 = 3;
+
+impl VerdictBar {
+    /// The bar that the scores of closed alerts give, each with whether it was an attack; none
+    /// where too few were false, or attacks score as low.
+    pub fn of(closed: &[(f64, bool)]) -> Option<VerdictBar> {
+        let milli = |score: f64| (score * 1e3).round() as i64;
+        let attacks = closed.iter().filter(|(_, attack)| *attack);
+        let lowest = attacks.map(|(score, _)| milli(*score)).min();
+        let others = closed.iter().filter(|(_, attack)| !attack);
+        let others = others.map(|(score, _)| milli(*score));
+        let below = others.filter(|score| lowest.is_none_or(|lowest| *score < lowest));
+        let below: Vec<i64> = below.collect();
+        let verdicts = u32::try_from(below.len()).unwrap_or(u32::MAX);
+        let up_to_milli = below.into_iter().max()?;
+        (verdicts >= LEAST_VERDICTS).then_some(VerdictBar {
+            up_to_milli,
+            verdicts,
+        })
+    }
+
+    /// Is a score held back?
+    pub(crate) fn holds(&self, score: f64) -> bool {
+        (score * 1e3).round() as i64 <= self.up_to_milli
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_hold_back_what_was_false_and_never_what_was_an_attack() {
+        let bar = |closed: &[(f64, bool)]| VerdictBar::of(closed).map(|b| b.up_to_milli);
+        assert_eq!(bar(&[(3.0, false), (3.5, false)]), None, "too few");
+        assert_eq!(
+            bar(&[(3.0, false), (3.5, false), (4.25, false)]),
+            Some(4_250)
+        );
+        let mixed = [
+            (3.0, false),
+            (3.5, false),
+            (3.1, false),
+            (3.6, true),
+            (5.0, false),
+        ];
+        assert_eq!(bar(&mixed), Some(3_500), "an attack bounds it");
+        let low = [(3.0, true), (3.5, false), (4.0, false), (5.0, false)];
+        assert_eq!(bar(&low), None, "an attack scored lower than all of them");
+    }
 }

@@ -172,6 +172,7 @@ fn policy() -> RulePolicy {
         expires_ns: None,
     };
     RulePolicy {
+        bars: BTreeMap::new(),
         settings: BTreeMap::from([
             ("odd-path".to_owned(), milder),
             ("many".to_owned(), state(RuleState::Shadow)),

@@ -4,8 +4,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use support::{batch_from, engine, saved};
+use watchfire_detect::{RulePolicy, VerdictBar};
 use watchfire_event::time::to_rfc3339;
 use watchfire_event::{Alert, Severity};
 
@@ -32,6 +36,20 @@ logsource: { category: application }
 detection: { selection: { http.response.status_code: 410 }, condition: selection }
 level: high
 ";
+
+const NEW: &str = "
+detector: first_seen
+id: first_seen.address
+title: New address
+entity: user.id
+pair: source.ip
+thresholds: { min_events: 10, min_score: 0.3, min_peers: 1 }
+";
+
+fn login(second: i64, user: &str, ip: &str) -> Value {
+    json!({"@timestamp": to_rfc3339((1_760_000_000 + second) * 1_000_000_000),
+        "user": {"id": user}, "source": {"ip": ip}})
+}
 
 fn event(second: i64, user: &str, status: u16) -> Value {
     json!({"@timestamp": to_rfc3339((1_760_000_000 + second) * 1_000_000_000),
@@ -84,6 +102,29 @@ fn what_is_held_back_is_let_through_when_more_is_known_of_somebody() {
     );
     assert!(!other.held && !denied.held);
     assert!(denied.risk > other.risk, "{} {}", denied.risk, other.risk);
+}
+
+#[test]
+fn verdicts_hold_back_what_scores_as_what_was_false() {
+    let mut engine = engine(&[NEW]);
+    let usual = |i: i64| login(i, &format!("u{}", i % 30), "203.0.113.1");
+    let seen: Vec<Value> = (0..300).map(usual).collect();
+    run(&mut engine, &seen, 1);
+    let alerts = run(&mut engine, &[login(400, "u1", "192.0.2.1")], 400);
+    let first = about(&alerts, "first_seen.address", "u1").clone();
+    assert!(!first.held);
+    let bar = VerdictBar::of(&[(first.score, false), (1.0, false), (2.0, false)]).unwrap();
+    engine.set_policy(Arc::new(RulePolicy {
+        bars: BTreeMap::from([(first.detector.clone(), bar)]),
+        ..RulePolicy::default()
+    }));
+    let alerts = run(&mut engine, &[login(500, "u2", "192.0.2.2")], 500);
+    let second = about(&alerts, "first_seen.address", "u2");
+    assert!(second.held && second.score <= first.score, "{second:?}");
+    // The verdicts are taken back.
+    engine.set_policy(Arc::new(RulePolicy::default()));
+    let alerts = run(&mut engine, &[login(600, "u3", "192.0.2.3")], 600);
+    assert!(!about(&alerts, "first_seen.address", "u3").held);
 }
 
 #[test]

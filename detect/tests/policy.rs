@@ -58,7 +58,7 @@ fn failure(minute: i64, user: &str) -> Value {
 fn set(rule: &str, settings: RuleSettings) -> RulePolicy {
     RulePolicy {
         settings: BTreeMap::from([(rule.to_owned(), settings)]),
-        exceptions: Vec::new(),
+        ..RulePolicy::default()
     }
 }
 

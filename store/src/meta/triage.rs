@@ -67,6 +67,8 @@ impl Meta {
             (Some(from), Some(in_words(status, reason)))
         })
         .await
+        // Verdicts are part of what rules and detectors go by.
+        .inspect(|_| self.note_rules_changed())
     }
 
     /// Gives an alert to somebody, or to nobody.

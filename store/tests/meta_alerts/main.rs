@@ -103,6 +103,41 @@ async fn nobody_is_told_of_what_is_held_back_until_it_is_let_through() {
 }
 
 #[tokio::test]
+async fn verdicts_are_told_until_they_are_taken_back() {
+    let bench = Bench::new().await;
+    let of_rule = Alert {
+        detector: "sigma:x".into(),
+        ..alert("d", Severity::Low, 1)
+    };
+    let alerts = ["a", "b", "c"].map(|id| alert(id, Severity::Low, 1));
+    bench.commit(&alerts, 1).await;
+    bench.commit(&[of_rule], 2).await;
+    let mut told = bench.meta.watch_rules();
+    told.borrow_and_update();
+    let meta = &bench.meta;
+    for (id, reason) in [
+        ("a", CloseReason::FalsePositive),
+        ("b", CloseReason::TruePositive),
+        ("d", CloseReason::Benign),
+    ] {
+        meta.set_status(id, AlertStatus::Closed, Some(reason), "kim")
+            .await
+            .unwrap();
+    }
+    assert!(told.has_changed().unwrap(), "detection hears of verdicts");
+    let mut scores = meta.closed_scores().await.unwrap();
+    assert_eq!(scores.len(), 1, "rules decide for themselves");
+    let mut rate = scores.remove("rate.requests").unwrap();
+    rate.sort_by_key(|(_, attack)| *attack);
+    assert_eq!(rate, [(5.0, false), (5.0, true)]);
+    meta.set_status("a", AlertStatus::Open, None, "kim")
+        .await
+        .unwrap();
+    let scores = meta.closed_scores().await.unwrap();
+    assert_eq!(scores["rate.requests"], [(5.0, true)]);
+}
+
+#[tokio::test]
 async fn people_change_alerts_and_detection_does_not_undo_it() {
     let bench = Bench::new().await;
     let channel = bench.channel("all", None).await;

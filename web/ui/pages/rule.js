@@ -2,7 +2,7 @@
 import { html, useState } from '../lib/html.js';
 import { get } from '../lib/api.js';
 import { capital, tag } from '../lib/alert.js';
-import { count, exact, number, shortTime } from '../lib/format.js';
+import { count, exact, number, plural, shortTime } from '../lib/format.js';
 import { href } from '../lib/route.js';
 import { useLoad } from '../lib/load.js';
 import { zone } from '../lib/state.js';
@@ -53,6 +53,14 @@ function Facts({ health }) {
   </div>`)}</dl>`;
 }
 
+/** What verdicts have changed, and how to change it back. */
+function Verdicts({ health }) {
+  if (health.held_up_to === null) return null;
+  return html`<p class="dim">Alerts that score up to ${number(health.held_up_to)} are held back:${' '}
+    ${plural(health.held_by_verdicts, 'alert')} like that closed as false or benign, none as an
+    attack. Reopening one of them takes its verdict back.</p>`;
+}
+
 /** Why the rule cannot match, in words. */
 export function Blind({ health }) {
   if (health.can_match !== false) return null;
@@ -93,6 +101,7 @@ function Known({ rule, seq, except, onChanged }) {
     </section>
     <section>
       <${Facts} health=${health} />
+      <${Verdicts} health=${health} />
       <p><${Blind} health=${health} /></p>
       ${days.some((n) => n > 0) && html`<p class="bar">
         <${Spark} values=${days} height=${44} /> <span class="dim">matches a day, 31 days</span>

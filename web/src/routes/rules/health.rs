@@ -7,7 +7,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use watchfire_detect::{Activity, Costs, Lack, RuleCounts, RuleKind, total};
+use watchfire_detect::{Activity, Costs, Lack, RuleCounts, RuleKind, VerdictBar, total};
 use watchfire_event::time::to_rfc3339;
 use watchfire_store::meta::{RuleSetting, Verdicts};
 
@@ -58,6 +58,11 @@ pub struct Health {
     /// Log sources, `product/category/service`, that the rule is for and that no event of the
     /// last 7 days was of.
     missing_log_sources: Vec<String>,
+    /// Alerts that score no higher are held back, for people closed such ones as false or benign
+    /// and none as an attack; null where nothing is held back by verdicts.
+    held_up_to: Option<f64>,
+    /// Verdicts that this rests on. Reopening an alert takes its verdict back.
+    held_by_verdicts: u32,
     /// What it costs, measured since the start; null where nothing is known.
     cost: Option<Cost>,
     /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
@@ -111,6 +116,7 @@ pub struct Book {
     /// What rules did.
     pub activity: Arc<Activity>,
     costs: Arc<Costs>,
+    bars: BTreeMap<String, VerdictBar>,
     /// The present, nanoseconds since the epoch.
     pub now_ns: i64,
     verdicts: HashMap<String, Verdicts>,
@@ -139,6 +145,7 @@ impl Book {
             catalog,
             activity,
             costs: (state.hooks.costs)(),
+            bars: super::settings::bars(state.meta()).await?,
             now_ns,
         })
     }
@@ -166,6 +173,7 @@ impl Book {
         let verdicts = self.verdicts.get(&name).cloned().unwrap_or_default();
         let closed = verdicts.true_positive + verdicts.false_positive + verdicts.benign;
         let share = verdicts.false_positive as f64 / closed.max(1) as f64;
+        let bar = self.bars.get(&name);
         let is_asked = kind.is_some_and(|kind| kind != RuleKind::Filter);
         let blind = self.blind.as_ref().filter(|_| is_asked);
         let lack = blind.and_then(|b| b.get(id)).cloned().unwrap_or_default();
@@ -184,6 +192,8 @@ impl Book {
             can_match: blind.map(|blind| !blind.contains_key(id)),
             missing_fields: lack.fields.into_iter().collect(),
             missing_log_sources: lack.log_sources.into_iter().collect(),
+            held_up_to: bar.map(|bar| bar.up_to_milli as f64 / 1e3),
+            held_by_verdicts: bar.map_or(0, |bar| bar.verdicts),
             cost: Cost::of(&self.costs, id),
             history: long.then(|| History {
                 by_hour: hours,
