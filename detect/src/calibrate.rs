@@ -45,6 +45,13 @@ impl Counts {
         (-(log_first + sum.ln()) / std::f64::consts::LN_10).clamp(0.0, MAX_SCORE)
     }
 
+    /// P(X > `count`) and P(X >= `count`); for counts up to the mean those of all of them.
+    pub(crate) fn chances(&self, count: u64) -> (f64, f64) {
+        let least = count.max(self.mean.floor() as u64);
+        let above = |count| 10f64.powf(-self.score(count));
+        (above(least + 1), above(least))
+    }
+
     /// Natural log of P(X = k), and P(X = k + 1) / P(X = k) as a function of k.
     fn log_mass(&self, k: f64) -> (f64, Box<dyn Fn(f64) -> f64>) {
         let (mean, variance) = (self.mean, self.variance);
@@ -101,6 +108,14 @@ pub(crate) fn lower_tail(count: u64, mean: f64, variance: f64) -> f64 {
         }
     }
     (-(log_first + f64::ln(sum)) / std::f64::consts::LN_10).clamp(0.0, MAX_SCORE)
+}
+
+/// P(X < `count`) and P(X <= `count`) under the negative binomial of this mean and variance; for
+/// counts from the mean on those of all of them.
+pub(crate) fn lower_chances(count: u64, mean: f64, variance: f64) -> (f64, f64) {
+    let least = count.min(mean.ceil() as u64);
+    let below = |count| 10f64.powf(-lower_tail(count, mean, variance));
+    (least.checked_sub(1).map_or(0.0, below), below(least))
 }
 
 /// Exponentially weighted first two moments of counts.
@@ -228,6 +243,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn chances_of_counts_cover_everything_once() {
+        let (mean, variance) = (5.3, 20.0);
+        let counts = Counts { mean, variance };
+        // From the mean up, and below it, each count begins where the one before ended.
+        assert_eq!(counts.chances(0), counts.chances(5));
+        assert_eq!(counts.chances(5).1, 1.0);
+        assert!((6..60).all(|k| counts.chances(k).1 == counts.chances(k - 1).0));
+        assert_eq!(lower_chances(0, mean, variance).0, 0.0);
+        assert_eq!(lower_chances(900, mean, variance).1, 1.0);
+        let mut pairs = (1..7).map(|k| [k - 1, k].map(|k| lower_chances(k, mean, variance)));
+        assert!(pairs.all(|[one, next]| one.1 == next.0));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Engine {
     clock: Option<fn() -> f64>,
     sigma: SigmaRun,
     /// With the ids under which their states are kept, in the order of the rule set.
-    detectors: Vec<(String, Box<dyn Detector>)>,
+    pub(crate) detectors: Vec<(String, Box<dyn Detector>)>,
     facts: FactReader,
     gate: Gate,
     book: AlertBook,

@@ -21,6 +21,7 @@ mod backtest;
 mod beside;
 mod budget;
 mod calibrate;
+mod calibration;
 pub mod catalogue;
 mod cells;
 mod cost;
@@ -48,6 +49,7 @@ pub use alert::{AlertChange, Change};
 pub use backtest::{
     Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
 };
+pub use calibration::Calibration;
 pub use cost::{Costs, RuleCost};
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;

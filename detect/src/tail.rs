@@ -93,6 +93,23 @@ impl Tail {
         (beyond / std::f64::consts::LN_10 - BEYOND.log10()).min(MOST)
     }
 
+    /// The shares of scores above `score`, and of those at least as great; `None` while too few are
+    /// known. Whatever is drawn evenly from between them is a p-value even where scores tie.
+    pub(crate) fn chances(&self, score: f64) -> Option<(f64, f64)> {
+        if !self.is_known() {
+            return None;
+        }
+        if score > self.threshold {
+            let p = 10f64.powf(-self.rarity(score));
+            return Some((p, p));
+        }
+        let (n, score) = (self.sorted.len(), score as f32);
+        let above = n - self.sorted.partition_point(|s| *s <= score);
+        let least = n - self.sorted.partition_point(|s| *s < score);
+        let share = |count: usize| count as f64 / (n + 1) as f64;
+        Some((share(above), share(least + 1)))
+    }
+
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         (self.scores.capacity() + self.sorted.capacity()) * 4

@@ -16,6 +16,9 @@ pub(crate) mod token_use;
 pub(crate) mod volume;
 pub(crate) mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use watchfire_event::Query;
 
+use crate::calibration::Calibration;
 use crate::entity::EntityReader;
 use crate::facts::{Facts, Names};
 use crate::finding::Finding;
@@ -53,6 +57,9 @@ pub(crate) trait Detector: Send {
     /// Forgets words that name what `query` asks for, if it keeps any.
     fn forget(&mut self, _query: &Query) {}
 
+    /// The p-values of its windows; `None` for one whose score is no probability.
+    fn calibration(&self) -> Option<&Calibration>;
+
     /// Bytes that its state takes, about.
     fn memory_bytes(&self) -> usize;
 }
@@ -75,6 +82,11 @@ pub(crate) trait RowDetector: Send {
     fn state(&self) -> &Self::State;
 
     fn set_state(&mut self, state: Self::State);
+
+    /// The p-values of its windows, if it keeps them.
+    fn calibration(&self) -> Option<&Calibration> {
+        None
+    }
 
     fn state_bytes(&self) -> usize;
 }
@@ -99,6 +111,10 @@ impl<D: RowDetector> Detector for D {
     fn restore(&mut self, state: Value) -> Result<(), StateError> {
         self.set_state(restored(self.config(), state)?);
         Ok(())
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        RowDetector::calibration(self)
     }
 
     fn memory_bytes(&self) -> usize {

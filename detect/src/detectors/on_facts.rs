@@ -12,6 +12,7 @@ use watchfire_event::Query;
 use super::config::DetectorConfig;
 use super::{Detector, Observed, restored, save_state};
 use crate::calibrate::rounded;
+use crate::calibration::Calibration;
 use crate::entity::{self, Entity};
 use crate::facts::{Fact, Names};
 use crate::finding::Finding;
@@ -35,6 +36,9 @@ pub(crate) trait FactDetector: Send {
     /// Forgets words that name what `query` asks for. Most keep hashes and counts only, from which
     /// no value can be read.
     fn forget(&mut self, _query: &Query) {}
+
+    /// The p-values of its windows; `None` for a score that is no probability.
+    fn calibration(&self) -> Option<&Calibration>;
 
     fn state_bytes(&self) -> usize;
 }
@@ -202,6 +206,10 @@ impl<D: FactDetector> Detector for OnFacts<D> {
 
     fn forget(&mut self, query: &Query) {
         self.0.forget(query);
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        self.0.calibration()
     }
 
     fn memory_bytes(&self) -> usize {

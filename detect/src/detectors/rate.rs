@@ -22,6 +22,7 @@ use super::keys::FirstOf;
 use super::{Observed, RowDetector};
 use crate::alert::grouped;
 use crate::calibrate::{Counts, Moments, rounded};
+use crate::calibration::Calibration;
 use crate::entity::Entity;
 use crate::finding::Finding;
 use crate::sigma::told::span_words;
@@ -80,6 +81,8 @@ pub(crate) struct State {
     late: u64,
     /// Events of entities beyond the limit of a window.
     untracked: u64,
+    #[serde(default)]
+    calibration: Calibration,
 }
 
 /// See the module's documentation.
@@ -181,6 +184,11 @@ impl Rate {
             let mut value = open.count as f64;
             if let Some(moments) = self.moments(*entity, group) {
                 let counts = Counts::of(&moments);
+                // One in eight will do: a tail costs more than the count.
+                if (*entity ^ index as u64).is_multiple_of(8) {
+                    let (low, high) = counts.chances(open.count);
+                    self.state.calibration.note(low, high, open.told > 0);
+                }
                 value = value.min(counts.mean + WINSOR * counts.variance.sqrt());
             }
             self.state
@@ -330,6 +338,10 @@ impl RowDetector for Rate {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        Some(&self.state.calibration)
     }
 
     fn state_bytes(&self) -> usize {

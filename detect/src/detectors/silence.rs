@@ -22,7 +22,8 @@ use watchfire_event::Query;
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
-use crate::calibrate::{lower_tail, rounded};
+use crate::calibrate::{lower_chances, lower_tail, rounded};
+use crate::calibration::Calibration;
 use crate::cells::mix;
 use crate::finding::Finding;
 
@@ -86,6 +87,8 @@ pub(crate) struct State {
     sources: BTreeMap<u64, Source>,
     /// The minute that is counted now.
     minute: Option<i64>,
+    #[serde(default)]
+    calibration: Calibration,
 }
 
 /// See the module's documentation.
@@ -146,10 +149,9 @@ impl Silence {
         }
         for minute in before + 1..=now {
             self.state.minute = Some(minute);
-            self.state
-                .sources
-                .values_mut()
-                .for_each(|s| s.begin(minute));
+            let calibration = &mut self.state.calibration;
+            let sources = self.state.sources.values_mut();
+            sources.for_each(|source| source.begin(minute, calibration));
             self.judge(minute, at, out);
         }
     }
@@ -289,7 +291,7 @@ impl Source {
     }
 
     /// A minute begins: what was in its places is over. The bin that ends is a lesson.
-    fn begin(&mut self, minute: i64) {
+    fn begin(&mut self, minute: i64, calibration: &mut Calibration) {
         if let Some(count) = self.minutes.get_mut(slot(minute, MINUTES)) {
             *count = 0;
         }
@@ -300,6 +302,11 @@ impl Source {
         let expected = self.habit(ended).map(|habit| habit * f64::from(self.ratio));
         if let Some(expected) = expected.filter(|e| *e > 1.0) {
             let off = self.bin(ended) - expected;
+            if expected >= WINDOWS[0].1 {
+                let (count, spread) = (self.bin(ended) as u64, f64::from(self.spread).max(1.0));
+                let (low, high) = lower_chances(count, expected, spread * expected);
+                calibration.note(low, high, self.silent_since.is_some());
+            }
             let rate = if self.silent_since.is_some() {
                 0.0
             } else {
@@ -437,6 +444,10 @@ impl FactDetector for Silence {
             let names = source.host.iter().chain([&source.service]);
             !query.is_mentioned_by(&names.cloned().collect::<Vec<_>>())
         });
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        Some(&self.state.calibration)
     }
 
     fn state_bytes(&self) -> usize {

@@ -22,6 +22,7 @@ use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
+use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
@@ -125,6 +126,8 @@ pub(crate) struct State {
     accounts: Recent<Account>,
     common: [Common; KINDS],
     groups: Recent<Tail>,
+    #[serde(default)]
+    calibration: Calibration,
 }
 
 /// See the module's documentation.
@@ -142,6 +145,7 @@ impl Takeover {
                 accounts: Recent::new(MAX_ACCOUNTS),
                 common: Default::default(),
                 groups: Recent::new(MAX_GROUPS),
+                calibration: Calibration::default(),
             },
         }
     }
@@ -319,12 +323,16 @@ impl FactDetector for Takeover {
         if hour > account.hour {
             account.end_hour(&mut self.state.common, fact.time_ns);
             let day_ends = hour / 24 > account.day;
-            let most = account.most;
+            let (most, told_before) = (account.most, account.told);
             if day_ends {
                 (account.day, account.most) = (hour / 24, account.sum());
             }
             let score = rarity(&mut self.state.groups, fact.role, account.sum());
             if day_ends {
+                // What the day's greatest sum is among those of other accounts.
+                if let Some((low, high)) = chances(&mut self.state.groups, fact.role, most) {
+                    self.state.calibration.note(low, high, told_before > 0.0);
+                }
                 for group in [fact.role, EVERYBODY] {
                     self.state.groups.entry(group, new_tail).add(most);
                 }
@@ -351,6 +359,10 @@ impl FactDetector for Takeover {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        Some(&self.state.calibration)
     }
 
     fn state_bytes(&self) -> usize {
@@ -397,6 +409,15 @@ fn rarity(groups: &mut Recent<Tail>, role: u64, sum: f64) -> f64 {
     match own.is_known() {
         true => own.rarity(sum),
         false => groups.entry(EVERYBODY, new_tail).rarity(sum),
+    }
+}
+
+/// See [`Tail::chances`], of the group that [`rarity`] reads.
+fn chances(groups: &mut Recent<Tail>, role: u64, sum: f64) -> Option<(f64, f64)> {
+    let own = groups.entry(role, new_tail);
+    match own.is_known() {
+        true => own.chances(sum),
+        false => groups.entry(EVERYBODY, new_tail).chances(sum),
     }
 }
 

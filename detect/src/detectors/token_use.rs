@@ -15,6 +15,7 @@ use serde_json::json;
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::calibrate::rounded;
+use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
@@ -176,6 +177,11 @@ impl FactDetector for TokenUse {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        // The score is how rare tokens in two hands are: there is no window that has none.
+        None
     }
 
     fn state_bytes(&self) -> usize {

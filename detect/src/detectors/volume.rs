@@ -18,6 +18,7 @@ use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
+use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
@@ -82,6 +83,8 @@ struct Group {
 pub(crate) struct State {
     accounts: Recent<Account>,
     groups: Recent<Group>,
+    #[serde(default)]
+    calibration: Calibration,
 }
 
 /// See the module's documentation.
@@ -109,6 +112,7 @@ impl Volume {
             state: State {
                 accounts: Recent::new(MAX_ACCOUNTS),
                 groups: Recent::new(MAX_GROUPS),
+                calibration: Calibration::default(),
             },
         }
     }
@@ -124,7 +128,7 @@ impl Volume {
         let mut excess = None;
         if hour > account.hour {
             excess = account.judge(group);
-            account.advance(hour, group);
+            account.advance(hour, group, &mut self.state.calibration);
         } else if hour.div_euclid(DAY_HOURS) < account.hour.div_euclid(DAY_HOURS) {
             // Too late for its day.
             return None;
@@ -186,9 +190,10 @@ impl Account {
     }
 
     /// Goes on to `hour`; a day that ends is a lesson.
-    fn advance(&mut self, hour: i64, group: &mut Group) {
+    fn advance(&mut self, hour: i64, group: &mut Group, calibration: &mut Calibration) {
         let days = hour.div_euclid(DAY_HOURS) - self.hour.div_euclid(DAY_HOURS);
         if days > 0 {
+            self.note_day(group, calibration);
             self.end_day(self.hour, group);
             self.amounts = [0.0; 2];
         }
@@ -197,6 +202,21 @@ impl Account {
             (self.sum, self.run) = ([0.0; 2], 0);
         }
         self.hour = hour;
+    }
+
+    /// How rare the day was: the rarer of bytes and requests, as the alert says it.
+    fn note_day(&self, group: &Group, calibration: &mut Calibration) {
+        let (now, habit) = (self.so_far(), self.habits[kind_of(self.hour)]);
+        if habit.days < LEAST_DAYS {
+            return;
+        }
+        let chances = (0..2).filter_map(|what| {
+            let sum = self.sum_with(now, &habit, group, what);
+            group.tails[what].chances(self.today[what].max(sum))
+        });
+        if let Some((low, high)) = chances.min_by(|a, b| a.1.total_cmp(&b.1)) {
+            calibration.note(low, high, self.told > 0.0);
+        }
     }
 
     fn end_day(&mut self, hour: i64, group: &mut Group) {
@@ -303,6 +323,10 @@ impl FactDetector for Volume {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        Some(&self.state.calibration)
     }
 
     fn state_bytes(&self) -> usize {

@@ -19,6 +19,7 @@ use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
+use crate::calibration::Calibration;
 use crate::cells::mix;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
@@ -243,6 +244,11 @@ impl FactDetector for Walks {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        // The score is a log likelihood ratio.
+        None
     }
 
     fn state_bytes(&self) -> usize {

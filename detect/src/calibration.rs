@@ -1,0 +1,150 @@
+//! Do the probabilities that a detector gives hold?
+//!
+//! Where nothing is wrong, p-values are uniform: one window in ten has p <= 0.1. A detector whose
+//! small p-values come too often promises more than it keeps, whatever its sentences say. So each
+//! keeps the distribution of those it gave of late, and how far that is from uniform
+//! (Kolmogorov-Smirnov).
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+
+const BINS: usize = 20;
+/// Bounds of small p-values, which equal bins would not show.
+const BOUNDS: [f64; 3] = [0.1, 0.01, 0.001];
+/// Windows after which the past weighs half.
+const MOST: f64 = 20_000.0;
+/// Fewer windows say nothing: the distance of so many uniform values is about 0.03.
+const LEAST: f64 = 1_000.0;
+/// A distance beyond this is no chance.
+const FAR: f64 = 0.05;
+
+/// The p-values that a detector gave to its windows of late.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Windows that raised nothing, by their p.
+    bins: [f64; BINS],
+    /// All windows, and those with p up to each of [`BOUNDS`].
+    windows: f64,
+    small: [f64; BOUNDS.len()],
+}
+
+impl Calibration {
+    /// Takes in a window. Its p lies between `low`, the probability of a more extreme value, and
+    /// `high`, that of one at least as extreme: its weight is spread evenly over the two, as counts
+    /// and ties have no exact p. `told` if the window raised something.
+    pub(crate) fn note(&mut self, low: f64, high: f64, told: bool) {
+        let (low, high) = (low.clamp(0.0, 1.0), high.clamp(0.0, 1.0));
+        if low.is_nan() || high.is_nan() {
+            return;
+        }
+        let below = |bound: f64| match high > low {
+            true => ((bound - low) / (high - low)).clamp(0.0, 1.0),
+            false => f64::from(u8::from(high <= bound)),
+        };
+        self.windows += 1.0;
+        for (small, bound) in self.small.iter_mut().zip(BOUNDS) {
+            *small += below(bound);
+        }
+        if !told {
+            let mut before = 0.0;
+            for (i, bin) in self.bins.iter_mut().enumerate() {
+                let until = below((i + 1) as f64 / BINS as f64);
+                *bin += until - before;
+                before = until;
+            }
+        }
+        if self.windows >= MOST {
+            self.windows *= 0.5;
+            self.small.iter_mut().for_each(|n| *n *= 0.5);
+            self.bins.iter_mut().for_each(|n| *n *= 0.5);
+        }
+    }
+
+    /// Windows of late.
+    pub fn windows(&self) -> f64 {
+        self.windows
+    }
+
+    /// Share of the windows with p up to 0.1, 0.01 and 0.001; each should be about its bound.
+    pub fn small(&self) -> [(f64, f64); 3] {
+        let share = |n: f64| n / self.windows.max(1.0);
+        let [a, b, c] = BOUNDS;
+        let [of_a, of_b, of_c] = self.small.map(share);
+        [(a, of_a), (b, of_b), (c, of_c)]
+    }
+
+    /// Greatest difference between the distribution of p and the uniform one, of windows that
+    /// raised nothing; `None` while too few are known.
+    pub fn distance(&self) -> Option<f64> {
+        let all: f64 = self.bins.iter().sum();
+        if all < LEAST {
+            return None;
+        }
+        let mut below = 0.0;
+        let far = self.bins.iter().enumerate().map(|(i, bin)| {
+            below += bin / all;
+            (below - (i + 1) as f64 / BINS as f64).abs()
+        });
+        Some(far.fold(0.0, f64::max))
+    }
+
+    /// Whether p-values can be taken at their word; `None` while too few are known.
+    pub fn holds(&self) -> Option<bool> {
+        self.distance().map(|distance| distance <= FAR)
+    }
+}
+
+impl Engine {
+    /// How far the probabilities of each detector hold, by its id; without those that give none.
+    pub fn calibrations(&self) -> impl Iterator<Item = (&str, &Calibration)> {
+        let all = self.detectors.iter();
+        all.filter_map(|(id, detector)| Some((id.as_str(), detector.calibration()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::random::Random;
+
+    #[test]
+    fn uniform_values_are_near_and_bold_ones_far() {
+        let (mut fair, mut bold, mut random) = (
+            Calibration::default(),
+            Calibration::default(),
+            Random::new(3),
+        );
+        for _ in 0..30_000 {
+            let p = random.unit();
+            fair.note(p, p, false);
+            bold.note(p * p, p * p, false);
+        }
+        assert_eq!((fair.holds(), bold.holds()), (Some(true), Some(false)));
+        for (bound, share) in fair.small() {
+            assert!((share / bound - 1.0).abs() < 0.5, "{bound}: {share}");
+        }
+        let [(_, share), ..] = bold.small();
+        assert!((share - 0.1f64.sqrt()).abs() < 0.02, "{share}");
+        assert!(fair.windows() <= MOST);
+    }
+
+    #[test]
+    fn ties_and_counts_are_spread_over_what_they_can_be() {
+        // Three in four windows have the least value, p = 1; the others are told apart.
+        let (mut ties, mut random) = (Calibration::default(), Random::new(3));
+        for _ in 0..10_000 {
+            let p = random.unit();
+            match p < 0.25 {
+                true => ties.note(p, p, false),
+                false => ties.note(0.25, 1.0, false),
+            }
+        }
+        assert_eq!(ties.holds(), Some(true), "{:?}", ties.distance());
+        // What raised something is no part of what is usual.
+        let before = ties.distance();
+        (0..500).for_each(|_| ties.note(0.0, 1e-6, true));
+        assert_eq!(ties.distance(), before);
+        assert_eq!(Calibration::default().holds(), None);
+    }
+}
