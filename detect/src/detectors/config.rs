@@ -1,7 +1,7 @@
 //! Detector files: YAML beside the rules.
 //!
 //! ```yaml
-//! detector: first_seen            # or log_template, payload, rate, silence, takeover,
+//! detector: first_seen            # or beacon, log_template, payload, rate, silence, takeover,
 //!                                 # token_use, volume, walk
 //! id: first_seen.service_edge     # the detector's name in its alerts
 //! title: Service calls a service it never called
@@ -45,8 +45,8 @@ const PAIRED: [&str; 3] = ["first_seen", "log_template", "payload"];
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// -log10 p from which on a finding is raised; first_seen 2, rate and payload 6,
-    /// log_template 3.5, token_use 5, silence 4, volume 3.6, takeover 3.4; walk: log10 of a
-    /// likelihood ratio, 10.
+    /// log_template 3.5, token_use 5, silence and beacon 4, volume 3.6, takeover 3.4; walk:
+    /// log10 of a likelihood ratio, 10.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,

@@ -2,6 +2,7 @@
 //!
 //! Adding one = one file and one line in [`DETECTORS`].
 
+pub(crate) mod beacon;
 pub(crate) mod bloom;
 pub(crate) mod config;
 mod first_seen;
@@ -157,6 +158,11 @@ pub(crate) struct Kind {
 
 /// Every kind of detector.
 pub(crate) const DETECTORS: &[Kind] = &[
+    Kind {
+        name: "beacon",
+        make: |config| Box::new(OnFacts(beacon::Beacon::new(config))),
+        reads: &["source.service.name", "destination.domain"],
+    },
     Kind {
         name: "first_seen",
         make: |config| Box::new(first_seen::FirstSeen::new(config)),

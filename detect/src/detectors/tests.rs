@@ -107,9 +107,21 @@ fn request(time_ns: i64, user: u64) -> Fact {
     }
 }
 
+/// A call from one service to another.
+fn health(time_ns: i64) -> Fact {
+    Fact {
+        caller: key(7, 0),
+        service: key(7, 1),
+        route: key(9, 100),
+        bytes: 300,
+        ..request(time_ns, 0)
+    }
+}
+
 /// The next day of people who each work some hours of it, as much as chance will have it.
 fn day(random: &mut Random, names: &mut Names, day: i64) -> Vec<Fact> {
     names.note(key(7, 0), "desk");
+    names.note(key(7, 1), "store");
     names.note(key(8, 0), "desk-1");
     let mut rows = Vec::new();
     for user in 1..=250u64 {
@@ -136,6 +148,9 @@ fn day(random: &mut Random, names: &mut Names, day: i64) -> Vec<Fact> {
             });
         }
     }
+    // Programs keep to the clock.
+    let minutes = (0..288).map(|i| BEGIN_NS + day * DAY_NS + i * 5 * HOUR_NS / 60);
+    rows.extend(minutes.map(health));
     rows.sort_by_key(|fact| fact.time_ns);
     let seqs = rows.iter_mut().zip(1..);
     seqs.for_each(|(fact, seq)| fact.seq = seq);
@@ -177,10 +192,12 @@ fn small_probabilities_of_usual_windows_are_as_rare_as_they_say() {
 fn a_flood_of_new_entities_neither_fills_memory_nor_drives_out_who_stays() {
     let quiet = after_a_flood(0);
     let flooded = after_a_flood(200_000);
-    assert!(
-        quiet.contains(&"walk") && quiet.contains(&"token_use"),
-        "{quiet:?}"
-    );
+    for kind in ["beacon", "token_use", "walk"] {
+        assert!(
+            quiet.contains(&kind),
+            "{kind} has nothing to forget: {quiet:?}"
+        );
+    }
     // Who stayed is known as well as without the flood, or it would be too new to be judged.
     assert_eq!(quiet, flooded);
 }
@@ -205,6 +222,9 @@ fn after_a_flood(events: u64) -> Vec<&'static str> {
             names.note(fact.host, &format!("h{}", fact.host));
         });
         rows.extend((1..=20).map(|user| request(at(part * 1_000 + 999), user)));
+        if part % 6 == 0 {
+            rows.push(health(at(part * 1_000 + 999)));
+        }
         show(&mut detectors, &names, rows);
     }
     let mut all = 0;
@@ -217,6 +237,10 @@ fn after_a_flood(events: u64) -> Vec<&'static str> {
     }
     assert!(all <= ALL_MB * MB, "{all}");
     names.note(7, "u7");
+    let after = (0..100).map(|i| BEGIN_NS + LEARNING * DAY_NS + i * 5 * HOUR_NS / 60);
+    let found = show(&mut detectors, &names, after.map(health).collect());
+    let is_news = found.iter().any(|(kind, _)| *kind == "beacon");
+    assert!(!is_news, "what was regular before");
     let found = show(
         &mut detectors,
         &names,
@@ -270,5 +294,56 @@ fn gone_wrong(user: u64, begins_ns: i64) -> Vec<Fact> {
     };
     let mut rows = vec![request(begins_ns + 8 * HOUR_NS, user)];
     rows.extend((0..3_000).map(one));
+    rows.extend((0..400).map(|minute| Fact {
+        caller: key(7, 0),
+        domain: key(10, 7),
+        bytes: 512,
+        ..request(begins_ns + 9 * HOUR_NS + minute * HOUR_NS / 60, user)
+    }));
+    rows.sort_by_key(|fact| fact.time_ns);
     rows
+}
+
+#[test]
+fn what_was_saved_goes_on_alike() {
+    let (mut whole, mut cut, mut names) = (kinds(3.0), kinds(3.0), Names::default());
+    let (mut random, mut found) = (Random::new(13), (Vec::new(), Vec::new()));
+    let mut step = |rows: Vec<Fact>, names: &Names, restart: bool| {
+        found.0.extend(show(&mut whole, names, rows.clone()));
+        if restart {
+            cut = restored_all(&cut);
+        }
+        found.1.extend(show(&mut cut, names, rows));
+    };
+    for number in 0..9 {
+        let rows = day(&mut random, &mut names, number);
+        step(rows, &names, number % 2 == 1);
+    }
+    let mut rows = gone_wrong(7, BEGIN_NS + 9 * DAY_NS);
+    let rest = rows.split_off(rows.len() / 2);
+    step(rows, &names, true);
+    step(rest, &names, true);
+    let words = |all: &[(&str, Finding)]| -> Vec<_> {
+        let one = |(kind, finding): &(&str, Finding)| format!("{kind}: {finding:?}");
+        all.iter().map(one).collect()
+    };
+    assert!(found.0.len() > 2);
+    assert_eq!(words(&found.0), words(&found.1));
+    for ((name, one), (_, other)) in whole.iter().zip(&cut) {
+        assert_eq!(one.calibration(), other.calibration(), "{name}");
+    }
+}
+
+/// Other detectors with the same state.
+fn restored_all(
+    all: &[(&'static str, Box<dyn Detector>)],
+) -> Vec<(&'static str, Box<dyn Detector>)> {
+    let mut others = kinds(3.0);
+    for ((_, old), (_, new)) in all.iter().zip(&mut others) {
+        let mut bytes = Vec::new();
+        old.save(&mut bytes).unwrap();
+        new.restore(serde_json::from_slice(&bytes).unwrap())
+            .unwrap();
+    }
+    others
 }
