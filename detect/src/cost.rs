@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::calibration::Calibration;
+
 /// One batch of so many is measured.
 pub(crate) const SAMPLE: u64 = 16;
 /// Rules remembered; beyond, new ones are not counted.
@@ -20,10 +22,21 @@ pub struct RuleCost {
     pub nanos: u64,
 }
 
+/// What is known of a detector's inside.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DetectorState {
+    /// Bytes that what it has learned takes, about.
+    pub bytes: usize,
+    /// Do its probabilities hold? None for one whose score is no probability.
+    pub calibration: Option<Calibration>,
+}
+
 /// What rules cost since the engine was made. No part of its saved state.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Costs {
     by_rule: HashMap<String, RuleCost>,
+    /// By detector; as of some time ago, for adding up what every entity takes is work.
+    pub detectors: HashMap<String, DetectorState>,
     /// Events that the engine was given.
     pub events: u64,
     /// Time spent in rules and detectors together, nanoseconds, what rules share included.

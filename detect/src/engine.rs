@@ -1,17 +1,18 @@
 //! The engine: rules and detectors over batches, state in one place.
 
+mod deciding;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use watchfire_event::{EventBatch, Query, Severity};
+use watchfire_event::{EventBatch, Query};
 
-use crate::activity::{Activity, Moment, day_of};
-use crate::alert::{AlertBook, AlertChange, Applied, Change, Touched};
-use crate::budget::{self, Asking, Budget};
-use crate::calibrate::rounded;
+use crate::activity::{Activity, day_of};
+use crate::alert::{AlertBook, AlertChange, Change};
+use crate::budget::{self, Budget};
 use crate::cost::{Costs, SAMPLE, Watch};
 use crate::detectors::{Detector, Observed};
 use crate::entity::EntityReader;
@@ -29,8 +30,6 @@ use crate::state::{self, StateError};
 
 /// Events after which the memory of detectors is added up again.
 const WEIGH_EVERY: u64 = 100_000;
-/// An alert is worse when the risk is this many times what it was.
-const WORSE: f64 = 1.2;
 
 /// What an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,68 +224,10 @@ impl Engine {
         self.stats.open_rules = self.sigma.open_rules();
         // Adding up what every entity takes is work, too.
         if self.stats.events >= self.weighed_at {
-            let detectors = self.detectors.iter().map(|(_, d)| d.memory_bytes());
-            self.stats.detector_bytes = detectors.sum::<usize>() + self.facts.bytes();
+            self.weigh();
             self.weighed_at = self.stats.events + WEIGH_EVERY;
         }
         changes
-    }
-
-    /// Puts findings into the alerts they belong to.
-    fn alerts(&mut self, batch: &EventBatch, findings: Vec<Finding>) -> Vec<AlertChange> {
-        let (mut touched, mut unseen) = (Touched::default(), Touched::default());
-        for mut finding in findings {
-            self.gate.weigh(&mut finding);
-            let rule = finding.source.id();
-            let suppress_ns = self.gate.suppress_ns(rule);
-            let is_shadow = self.gate.is_shadow(rule);
-            let (book, touched) = match is_shadow {
-                true => (&mut self.shadow, &mut unseen),
-                false => (&mut self.book, &mut touched),
-            };
-            let applied = book.apply(&finding, suppress_ns, touched);
-            if !is_shadow {
-                self.decide(&finding);
-            }
-            if applied == Applied::Joined {
-                continue;
-            }
-            let at = Moment::of(batch, finding.row);
-            self.activity
-                .note(rule, &at, false, |counts| match (applied, is_shadow) {
-                    (Applied::Suppressed, _) => counts.suppressed += 1,
-                    (_, true) => counts.shadow_alerts += 1,
-                    (_, false) => counts.alerts += 1,
-                });
-        }
-        self.book.settle(touched)
-    }
-
-    /// Weighs a finding that is part of an alert now: is the alert for people, or held back? One
-    /// that is held back is asked about again when its risk has risen by [`WORSE`].
-    fn decide(&mut self, finding: &Finding) {
-        let risk = self.risks.note(finding);
-        let Some(alert) = self.book.last_mut() else {
-            return;
-        };
-        let is_new = alert.risk == 0.0;
-        let asks = is_new || (alert.held && risk >= alert.risk * WORSE);
-        if !asks && risk <= alert.risk {
-            return;
-        }
-        let severity = alert.severity;
-        alert.risk = rounded(risk);
-        if asks || (alert.held && severity >= Severity::High) {
-            let asking = Asking {
-                kind: alert.kind,
-                severity,
-                risk,
-                time_ns: finding.time_ns,
-                again: !is_new,
-            };
-            alert.held = self.gate.is_below_bar(&alert.detector, alert.score)
-                || !self.budget.passes(self.config.alerts_per_day, &asking);
-        }
     }
 
     fn sigma_findings(

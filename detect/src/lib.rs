@@ -50,7 +50,7 @@ pub use backtest::{
     Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
 };
 pub use calibration::Calibration;
-pub use cost::{Costs, RuleCost};
+pub use cost::{Costs, DetectorState, RuleCost};
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState, VerdictBar};

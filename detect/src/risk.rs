@@ -120,8 +120,9 @@ impl Default for Risks {
 }
 
 impl Risks {
-    /// Takes in what was found; gives the greatest risk, with it, of those it is about.
-    pub(crate) fn note(&mut self, finding: &Finding) -> f64 {
+    /// Takes in what was found; gives the greatest risk, with it, of those it is about. What is not
+    /// to be fused counts for this once and is not remembered.
+    pub(crate) fn note(&mut self, finding: &Finding, is_fused: bool) -> f64 {
         let source = &finding.source;
         let point = RiskPoint::new(
             &source.detector,
@@ -138,8 +139,12 @@ impl Risks {
         keys.dedup();
         let all = keys.into_iter().map(|key| {
             let points = self.entities.entry(key, Vec::new);
-            add(points, point);
-            risk(points, finding.time_ns)
+            if is_fused {
+                add(points, point);
+                return risk(points, finding.time_ns);
+            }
+            let alone = risk(&[point], finding.time_ns);
+            alone.max(risk(points, finding.time_ns))
         });
         all.fold(0.0, f64::max)
     }

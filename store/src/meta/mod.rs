@@ -66,6 +66,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "start", include_str!("migrations/0001_start.sql")),
     (2, "erasures", include_str!("migrations/0002_erasures.sql")),
     (3, "rules", include_str!("migrations/0003_rules.sql")),
+    (4, "held", include_str!("migrations/0004_held.sql")),
 ];
 
 /// What time it is, nanoseconds since the epoch. Tests hand in their own.

@@ -2,7 +2,7 @@
 import { html, useState } from '../lib/html.js';
 import { get } from '../lib/api.js';
 import { capital, tag } from '../lib/alert.js';
-import { count, exact, number, plural, shortTime } from '../lib/format.js';
+import { bytes, count, exact, number, plural, shortTime } from '../lib/format.js';
 import { href } from '../lib/route.js';
 import { useLoad } from '../lib/load.js';
 import { zone } from '../lib/state.js';
@@ -47,6 +47,14 @@ function Facts({ health }) {
     ['alerts it would have raised', health.shadow_alerts_7d],
   ].filter(([, value]) => value > 0);
   const rest = quiet.map(([name, value]) => [name, count(value)]);
+  const inside = health.detector;
+  if (inside) rest.push(['memory', bytes(inside.state_bytes)]);
+  if (inside?.calibrated !== null && inside?.calibrated !== undefined) {
+    rest.push(['probabilities', html`<span
+      class=${inside.calibrated ? 'good' : 'warn'}
+      title=${`Distance of ${count(inside.windows)} p-values from uniform: ${inside.distance}`}
+    >${inside.calibrated ? 'hold' : 'do not hold: its alerts add nothing to others'}</span>`]);
+  }
   if (health.cost) rest.push(['cost', html`<${Cost} cost=${health.cost} />`]);
   return html`<dl class="facts">${[...facts, ...rest].map(([name, value]) => html`<div key=${name}>
     <dt>${name}</dt><dd>${value}</dd>

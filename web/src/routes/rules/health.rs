@@ -65,6 +65,8 @@ pub struct Health {
     held_by_verdicts: u32,
     /// What it costs, measured since the start; null where nothing is known.
     cost: Option<Cost>,
+    /// What a detector keeps, and whether its probabilities hold; null for rules.
+    detector: Option<Inside>,
     /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
@@ -92,6 +94,34 @@ impl Cost {
             share: round(cost.nanos as f64 / costs.nanos as f64),
             // Estimated from some of the batches.
             asked_share: round(cost.asked as f64 / events).min(1.0),
+        })
+    }
+}
+
+/// What is known of a detector's inside, as of the last hundred thousand events.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Inside {
+    /// Bytes that what it has learned takes, about.
+    state_bytes: usize,
+    /// Windows of late, of those that have a probability.
+    windows: Option<u64>,
+    /// Kolmogorov-Smirnov distance of their p-values from uniform; null while few are known.
+    distance: Option<f64>,
+    /// Whether they can be taken at their word: beyond a distance of 0.05 the detector is
+    /// uncalibrated, and its alerts do not add to the risk of others.
+    calibrated: Option<bool>,
+}
+
+impl Inside {
+    fn of(costs: &Costs, id: &str) -> Option<Inside> {
+        let state = costs.detectors.get(id)?;
+        let calibration = state.calibration.as_ref();
+        let distance = calibration.and_then(|c| c.distance());
+        Some(Inside {
+            state_bytes: state.bytes,
+            windows: calibration.map(|c| c.windows() as u64),
+            distance: distance.map(|d| (d * 1e4).round() / 1e4),
+            calibrated: calibration.and_then(|c| c.holds()),
         })
     }
 }
@@ -195,6 +225,7 @@ impl Book {
             held_up_to: bar.map(|bar| bar.up_to_milli as f64 / 1e3),
             held_by_verdicts: bar.map_or(0, |bar| bar.verdicts),
             cost: Cost::of(&self.costs, id),
+            detector: Inside::of(&self.costs, id),
             history: long.then(|| History {
                 by_hour: hours,
                 by_day: days(MORE_DAYS),
