@@ -7,8 +7,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
-
 const BINS: usize = 20;
 /// Bounds of small p-values, which equal bins would not show.
 const BOUNDS: [f64; 3] = [0.1, 0.01, 0.001];
@@ -77,29 +75,30 @@ impl Calibration {
     /// Greatest difference between the distribution of p and the uniform one, of windows that
     /// raised nothing; `None` while too few are known.
     pub fn distance(&self) -> Option<f64> {
-        let all: f64 = self.bins.iter().sum();
-        if all < LEAST {
-            return None;
-        }
-        let mut below = 0.0;
-        let far = self.bins.iter().enumerate().map(|(i, bin)| {
-            below += bin / all;
-            (below - (i + 1) as f64 / BINS as f64).abs()
-        });
-        Some(far.fold(0.0, f64::max))
+        self.offs()
+            .map(|offs| offs.map(f64::abs).fold(0.0, f64::max))
+    }
+
+    /// The same of p-values that come more often than they say; those that come less often are
+    /// only careful.
+    pub fn boldness(&self) -> Option<f64> {
+        self.offs().map(|offs| offs.fold(0.0, f64::max))
     }
 
     /// Whether p-values can be taken at their word; `None` while too few are known.
     pub fn holds(&self) -> Option<bool> {
-        self.distance().map(|distance| distance <= FAR)
+        self.boldness().map(|boldness| boldness <= FAR)
     }
-}
 
-impl Engine {
-    /// How far the probabilities of each detector hold, by its id; without those that give none.
-    pub fn calibrations(&self) -> impl Iterator<Item = (&str, &Calibration)> {
-        let all = self.detectors.iter();
-        all.filter_map(|(id, detector)| Some((id.as_str(), detector.calibration()?)))
+    /// How much more windows lie below the end of each bin than should.
+    fn offs(&self) -> Option<impl Iterator<Item = f64>> {
+        let all: f64 = self.bins.iter().sum();
+        let mut below = 0.0;
+        let off = move |(i, bin): (usize, &f64)| {
+            below += bin / all;
+            below - (i + 1) as f64 / BINS as f64
+        };
+        (all >= LEAST).then(|| self.bins.iter().enumerate().map(off))
     }
 }
 
@@ -110,6 +109,7 @@ mod tests {
 
     #[test]
     fn uniform_values_are_near_and_bold_ones_far() {
+        let mut careful = Calibration::default();
         let (mut fair, mut bold, mut random) = (
             Calibration::default(),
             Calibration::default(),
@@ -119,8 +119,13 @@ mod tests {
             let p = random.unit();
             fair.note(p, p, false);
             bold.note(p * p, p * p, false);
+            careful.note(p.sqrt(), p.sqrt(), false);
         }
         assert_eq!((fair.holds(), bold.holds()), (Some(true), Some(false)));
+        assert_eq!(
+            (careful.holds(), careful.distance() > Some(0.2)),
+            (Some(true), true)
+        );
         for (bound, share) in fair.small() {
             assert!((share / bound - 1.0).abs() < 0.5, "{bound}: {share}");
         }

@@ -89,7 +89,7 @@ pub struct Engine {
     clock: Option<fn() -> f64>,
     sigma: SigmaRun,
     /// With the ids under which their states are kept, in the order of the rule set.
-    pub(crate) detectors: Vec<(String, Box<dyn Detector>)>,
+    detectors: Vec<(String, Box<dyn Detector>)>,
     facts: FactReader,
     gate: Gate,
     book: AlertBook,

@@ -107,8 +107,8 @@ pub struct Inside {
     windows: Option<u64>,
     /// Kolmogorov-Smirnov distance of their p-values from uniform; null while few are known.
     distance: Option<f64>,
-    /// Whether they can be taken at their word: beyond a distance of 0.05 the detector is
-    /// uncalibrated, and its alerts do not add to the risk of others.
+    /// Whether they can be taken at their word: where small ones come too often, beyond a distance
+    /// of 0.05, the detector is uncalibrated, and its alerts do not add to the risk of others.
     calibrated: Option<bool>,
 }
 
