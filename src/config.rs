@@ -153,6 +153,14 @@ pub struct Config {
 const MIN_ADMIN_TOKEN: usize = 32;
 
 impl Config {
+    /// What detection is to run.
+    pub fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            alerts_per_day: self.alerts_per_day,
+            ..EngineConfig::default()
+        }
+    }
+
     /// Reads and checks all settings.
     ///
     /// # Errors

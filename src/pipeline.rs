@@ -27,7 +27,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use watchfire_detect::EngineConfig;
 use watchfire_ingest::{Ingest, IngestConfig, Mappings, SourceName};
 use watchfire_store::meta::{NewToken, Scope as StoredScope};
 use watchfire_store::{Store, StoreConfig};
@@ -86,10 +85,7 @@ impl Server {
         let detection = match config.detect {
             true => {
                 let catalog = rules.catalog();
-                let engine = EngineConfig {
-                    alerts_per_day: config.alerts_per_day,
-                    ..EngineConfig::default()
-                };
+                let engine = config.engine();
                 Some(Detection::start(store.clone(), catalog, engine, stopping.clone()).await?)
             }
             false => None,

@@ -200,7 +200,9 @@ proptest! {
             let mut fired: BTreeSet<(usize, String)> = BTreeSet::new();
             let batch = arrived(&steps);
             let mut run = SigmaRun::new(load([text.clone()]));
-            run.process(&BatchFields::new(&batch), (Watch(None), &mut Costs::default()), &mut |id, row| {
+            let mut costs = Costs::default();
+            let unmeasured = (Watch(None), &mut costs);
+            run.process(&BatchFields::new(&batch), unmeasured, &mut |id, row| {
                 let percentile = format!("id: {id}\ncorrelation:\n  type: value_percentile");
                 if id.len() > 1 && !text.contains(&percentile) {
                     fired.insert((row, id.to_owned()));
