@@ -98,7 +98,8 @@ async fn an_alert_is_computed_again_and_verdicts_hold_back_its_like() {
 
     let said = explain(&server, &first);
     let text = String::from_utf8(said.stdout).unwrap();
-    assert!(said.status.success(), "{text}");
+    let complaint = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{text}{complaint}");
     assert!(
         text.contains("the same alert with the same score"),
         "{text}"

@@ -69,7 +69,7 @@ async fn recompute(client: &Client, alert: &Value) -> Result<(Option<Value>, u64
     // Whatever belongs to it has come within an hour of its last event.
     let until = alert.get("t1").and_then(Value::as_f64).unwrap_or_default() + 3_600.0;
     let body = json!({
-        "rule": rule, "to": (until * 1e3) as i64, "settings": true, "alerts": LOOKED_THROUGH,
+        "rule": rule, "to": format!("{:.0}", until * 1e3), "settings": true, "alerts": LOOKED_THROUGH,
     });
     let path = "rules/backtest";
     let report = client.json(Method::POST, path, &[], Some(body)).await?;
