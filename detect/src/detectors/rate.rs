@@ -242,6 +242,8 @@ impl Rate {
             .max(0.0)
             .round() as u64;
         let high = counts.quantile(2.0).saturating_sub(1);
+        let wanted = config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        let silent = counts.quantile(wanted).max(1) - 1;
         let window = span_words(u64::try_from(config.window_ns / 1_000_000_000).unwrap_or(0));
         let template = config.summary.as_deref().unwrap_or(
             "{number} events in {window} by {kind} {entity}, usual is {mean} ({low}-{high})",
@@ -265,7 +267,7 @@ impl Rate {
             summary,
             baseline: json!({
                 "count": open.count, "window": window, "mean": rounded(counts.mean),
-                "low": low, "high": high, "windows": own_windows,
+                "low": low, "high": high, "silent_up_to": silent, "windows": own_windows,
                 "learning": own_windows < config.thresholds.min_windows,
             }),
             source: Arc::clone(&config.source),

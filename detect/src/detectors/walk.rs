@@ -233,7 +233,7 @@ impl FactDetector for Walks {
         says.baseline = json!({
             "count": walk.steps, "from": walk.from, "to": walk.last, "refused": walk.refused,
             "usual_share_in_order": rounded(habit.share()),
-            "silent_below": LEAST,
+            "silent_up_to": LEAST - 1,
         });
         out.extend(at.finding(&self.config, says));
     }
