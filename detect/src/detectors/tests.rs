@@ -205,7 +205,7 @@ fn a_flood_of_new_entities_neither_fills_memory_nor_drives_out_who_stays() {
 /// Lets all kinds learn, then see so many events of new entities among those of people who stay.
 /// Gives the kinds that speak about one of them who goes wrong afterwards.
 fn after_a_flood(events: u64) -> Vec<&'static str> {
-    const LEARNING: i64 = 12;
+    const LEARNING: i64 = 11;
     let (mut detectors, mut names) = (kinds(3.0), Names::default());
     let mut random = Random::new(12);
     for number in 0..LEARNING {
@@ -244,7 +244,7 @@ fn after_a_flood(events: u64) -> Vec<&'static str> {
     let found = show(
         &mut detectors,
         &names,
-        gone_wrong(7, BEGIN_NS + 14 * DAY_NS),
+        gone_wrong(7, BEGIN_NS + LEARNING * DAY_NS),
     );
     let about = |finding: &Finding| {
         finding
