@@ -37,6 +37,10 @@ const BUILTIN: &[(&str, &str)] = &[
     ("access_log.yml", include_str!("../mappings/access_log.yml")),
     ("audit_log.yml", include_str!("../mappings/audit_log.yml")),
     ("generic.yml", include_str!("../mappings/generic.yml")),
+    (
+        "session_path.yml",
+        include_str!("../mappings/session_path.yml"),
+    ),
 ];
 
 /// A mapping file that cannot be used.

@@ -33,6 +33,9 @@ pub(super) enum Take {
     Port,
     /// The path of a URL, or of a path with a query.
     UrlPath,
+    /// What the last word of a path, or of the path in a request line, is known to do: `login` of
+    /// `/auth/sign-in`.
+    PathAct,
     /// The query of a URL, without the question mark.
     UrlQuery,
     /// The host of a URL.
@@ -107,6 +110,7 @@ impl Take {
             Take::Host => host_port(&value).0.to_owned(),
             Take::Port => return host_port(&value).1?.parse().ok().map(Scalar::Int),
             Take::UrlPath => url(&value).path.to_owned(),
+            Take::PathAct => path_act(&value)?.to_owned(),
             Take::UrlQuery => url(&value).query?.to_owned(),
             Take::UrlDomain => host_port(url(&value).authority?).0.to_owned(),
             Take::RequestMethod => request(&value)?.0.to_owned(),
@@ -236,6 +240,18 @@ fn request(line: &str) -> Option<(&str, &str)> {
         .rsplit_once(" HTTP/")
         .map_or(rest, |(target, _)| target);
     (method_like && !target.is_empty()).then_some((method, target))
+}
+
+/// Access logs name no action, but paths of sessions are called alike everywhere.
+fn path_act(text: &str) -> Option<&'static str> {
+    let target = request(text).map_or(text, |(_, target)| target);
+    let path = url(target).path.trim_end_matches('/');
+    let word = path.rsplit('/').next()?.to_ascii_lowercase();
+    match word.as_str() {
+        "login" | "logon" | "signin" | "sign-in" | "sign_in" => Some("login"),
+        "logout" | "logoff" | "signout" | "sign-out" | "sign_out" => Some("logout"),
+        _ => None,
+    }
 }
 
 /// Nanoseconds of `1.5s`, `12ms`, `1m30s` (Go's notation), or of a bare number.
