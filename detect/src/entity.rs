@@ -65,6 +65,8 @@ const KINDS: &[(&str, &[&str])] = &[
             "winlog.computer_name",
             "computer",
             "computername",
+            // Proxies name the host that answered by its address.
+            "host.ip",
         ],
     ),
     ("service", &["service.name"]),

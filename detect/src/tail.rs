@@ -116,6 +116,36 @@ impl Tail {
     }
 }
 
+/// Of so many that are judged a day a threshold is taken as it stands.
+const CROWD: f64 = 2_000.0;
+
+/// How many are judged a day. The more they are, the more of them are rare by chance, so that a
+/// threshold that is right for a small company would flood a large one.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Crowd {
+    day: i64,
+    today: f64,
+    /// Of the busiest of the last days.
+    most: f64,
+}
+
+impl Crowd {
+    /// One more is judged on `day`; days are numbered.
+    pub(crate) fn add(&mut self, day: i64) {
+        if day > self.day {
+            self.most = self.today.max(self.most * 0.9);
+            (self.day, self.today) = (day, 0.0);
+        }
+        self.today += 1.0;
+    }
+
+    /// What is to be added to a threshold (-log10 p), so that chance passes it about as often a
+    /// day however many are judged.
+    pub(crate) fn surplus(&self) -> f64 {
+        (self.most.max(self.today) / CROWD).log10().max(0.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +180,19 @@ mod tests {
         // exp(-15) is 10^-6.5.
         let far = tail.rarity(15.0);
         assert!((4.5..9.0).contains(&far), "{far}");
+    }
+
+    #[test]
+    fn ten_times_as_many_need_ten_times_the_rarity() {
+        let mut crowd = Crowd::default();
+        let day = |crowd: &mut Crowd, day, n| (0..n).for_each(|_| crowd.add(day));
+        day(&mut crowd, 1, 300);
+        assert_eq!(crowd.surplus(), 0.0);
+        day(&mut crowd, 2, 20_000);
+        day(&mut crowd, 3, 100);
+        assert!((crowd.surplus() - 1.0).abs() < 0.01, "{crowd:?}");
+        (4..60).for_each(|n| day(&mut crowd, n, 100));
+        assert_eq!(crowd.surplus(), 0.0);
     }
 
     #[test]

@@ -108,6 +108,16 @@ detector: takeover
 id: takeover.account
 title: Takeover
 thresholds: { min_score: 0.1 }
+---
+detector: cardinality
+id: cardinality.accounts
+title: Cardinality
+thresholds: { min_score: 0.1 }
+---
+detector: spree
+id: spree.any
+title: Spree
+thresholds: { min_count: 3 }
 ",
 ];
 
@@ -145,6 +155,9 @@ fn events(steps: &[Step]) -> Vec<Value> {
             "event": {"category": ["authentication"], "outcome": if failed { "failure" } else { "success" }},
             "url": {"path": if odd { "/odd".into() } else { format!("/even/{number}") }},
         });
+        if !odd {
+            event["event"]["action"] = json!("login");
+        }
         // Shapes differ, so that batches have different columns.
         if user == 3 {
             event["tags"] = json!(["a", user]);
@@ -307,6 +320,7 @@ fn the_property_is_about_something() {
         "sigma:odd-path",
         "sigma:ordered",
         "sigma:spray",
+        "spree.any",
         "token_use.hands",
         "walk.ids",
     ];

@@ -1,8 +1,8 @@
 //! Detector files: YAML beside the rules.
 //!
 //! ```yaml
-//! detector: first_seen            # or beacon, log_template, payload, rate, silence, takeover,
-//!                                 # token_use, volume, walk
+//! detector: first_seen            # or beacon, cardinality, log_template, payload, rate,
+//!                                 # silence, spree, takeover, token_use, volume, walk
 //! id: first_seen.service_edge     # the detector's name in its alerts
 //! title: Service calls a service it never called
 //! severity: medium
@@ -14,7 +14,7 @@
 //!                                 # log_template: the line; payload: the query string
 //! group: user.roles               # whose habits count while the entity's own are not known
 //!                                 # log_template: the version, whose change is a deploy
-//! window: 10m                     # payload, rate
+//! window: 10m                     # payload, rate, spree
 //! thresholds: { min_score: 2 }    # see Thresholds
 //! summary: "first time in {age} that {entity} called {pair}"
 //! tags: [attack.t1210]
@@ -24,7 +24,8 @@
 //! number of events before; first_seen: `{pair}`, `{distinct}` number of pairs before; rate:
 //! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and `{high}`; log_template:
 //! `{lines}` before and the `{template}`; payload: `{strange}` of `{number}` values in the
-//! `{window}`, and `{kinds}` of characters, a clause of its own.
+//! `{window}`, and `{kinds}` of characters, a clause of its own; spree: `{number}` in the
+//! `{window}`, and what is `{usual}`, a clause of its own.
 
 use std::sync::Arc;
 
@@ -45,8 +46,8 @@ const PAIRED: [&str; 3] = ["first_seen", "log_template", "payload"];
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// -log10 p from which on a finding is raised; first_seen 2, rate and payload 6,
-    /// log_template 3.5, token_use 5, silence and beacon 4, volume 3.6, takeover 3.4; walk:
-    /// log10 of a likelihood ratio, 10.
+    /// log_template 3.5, token_use 5, silence and beacon 4, volume 3.6, takeover 3.4,
+    /// cardinality 6; walk: log10 of a likelihood ratio, 10; spree: score of the smallest, 6.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,
@@ -54,7 +55,7 @@ pub(crate) struct Thresholds {
     pub(crate) min_peers: u64,
     /// log_template: lines of a service before it is judged, 10,000.
     pub(crate) min_lines: Option<u64>,
-    /// rate: events, payload: strange values in a window below which nothing is said.
+    /// rate, spree: events, payload: strange values in a window below which nothing is said.
     pub(crate) min_count: u64,
     /// rate: complete windows of all entities of the group before anyone is judged.
     pub(crate) min_windows: u64,

@@ -4,6 +4,7 @@
 
 pub(crate) mod beacon;
 pub(crate) mod bloom;
+pub(crate) mod cardinality;
 pub(crate) mod config;
 mod first_seen;
 mod keys;
@@ -12,6 +13,7 @@ pub(crate) mod on_facts;
 mod payload;
 mod rate;
 pub(crate) mod silence;
+pub(crate) mod spree;
 pub(crate) mod takeover;
 pub(crate) mod token_use;
 pub(crate) mod volume;
@@ -164,6 +166,11 @@ pub(crate) const DETECTORS: &[Kind] = &[
         reads: &["source.service.name", "destination.domain"],
     },
     Kind {
+        name: "cardinality",
+        make: |config| Box::new(OnFacts(cardinality::Cardinality::new(config))),
+        reads: &["user.id", "source.ip", "event.outcome"],
+    },
+    Kind {
         name: "first_seen",
         make: |config| Box::new(first_seen::FirstSeen::new(config)),
         reads: &[],
@@ -187,6 +194,11 @@ pub(crate) const DETECTORS: &[Kind] = &[
         name: "silence",
         make: |config| Box::new(OnFacts(silence::Silence::new(config))),
         reads: &["service.name"],
+    },
+    Kind {
+        name: "spree",
+        make: |config| Box::new(OnFacts(spree::Spree::new(config))),
+        reads: &["user.id"],
     },
     Kind {
         name: "takeover",

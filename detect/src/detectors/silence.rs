@@ -5,7 +5,7 @@
 //! of nine bins, and the smaller of the two, so that a burst then is no silence now), less if the
 //! last hours were less busy than theirs. The score is the lower tail of the negative
 //! binomial around that, its spread learned from how far earlier expectations were off. The last
-//! five, ten, fifteen and sixty minutes are judged every minute of event time.
+//! three to sixty minutes are judged every minute of event time.
 //!
 //! Logs stop for harmless reasons too, which are told apart: a collector that fails silences
 //! several services at once (one alert that names all), traffic that wanes
@@ -36,7 +36,14 @@ const BINS: usize = (BINS_PER_DAY * DAYS) as usize;
 /// Minutes kept one by one.
 const MINUTES: usize = 64;
 /// Minutes that are judged together, and the fewest events that must be expected in them.
-const WINDOWS: [(i64, f64); 4] = [(5, 8.0), (10, 8.0), (15, 8.0), (60, 8.0)];
+const WINDOWS: [(i64, f64); 6] = [
+    (3, 8.0),
+    (5, 8.0),
+    (7, 8.0),
+    (10, 8.0),
+    (15, 8.0),
+    (60, 8.0),
+];
 /// Bins before and after that are averaged with the one of the same time.
 const AROUND: i64 = 4;
 /// Bins whose expectations are kept.
@@ -382,9 +389,10 @@ impl Source {
     /// Events expected in the `window` minutes before `minute`.
     fn expected(&self, minute: i64, window: i64) -> Option<f64> {
         let end = (minute - 1).div_euclid(BIN);
-        let bins = window / BIN;
+        let bins = window.div_euclid(BIN).max(1);
         let habit: Option<f64> = (0..bins).map(|back| self.habit(end - back)).sum();
-        Some(habit? * f64::from(self.ratio))
+        let part = window as f64 / (bins * BIN) as f64;
+        Some(habit? * part * f64::from(self.ratio))
     }
 
     fn quiet(&self, key: u64, minute: i64) -> Option<Quiet> {

@@ -26,7 +26,7 @@ use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
-use crate::tail::Tail;
+use crate::tail::{Crowd, Tail};
 
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 /// What is compared.
@@ -128,6 +128,8 @@ pub(crate) struct State {
     groups: Recent<Tail>,
     #[serde(default)]
     calibration: Calibration,
+    #[serde(default)]
+    crowd: Crowd,
 }
 
 /// See the module's documentation.
@@ -146,6 +148,7 @@ impl Takeover {
                 common: Default::default(),
                 groups: Recent::new(MAX_GROUPS),
                 calibration: Calibration::default(),
+                crowd: Crowd::default(),
             },
         }
     }
@@ -333,11 +336,13 @@ impl FactDetector for Takeover {
                 if let Some((low, high)) = chances(&mut self.state.groups, fact.role, most) {
                     self.state.calibration.note(low, high, told_before > 0.0);
                 }
+                self.state.crowd.add(hour / 24);
                 for group in [fact.role, EVERYBODY] {
                     self.state.groups.entry(group, new_tail).add(most);
                 }
             }
             let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+            let wanted = wanted + self.state.crowd.surplus();
             if score >= wanted && score > account.told * 1.2 && account.sum() > 1.0 {
                 account.told = score;
                 finding = Some((score, account.clone()));

@@ -22,7 +22,7 @@ use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
-use crate::tail::Tail;
+use crate::tail::{Crowd, Tail};
 
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 const DAY_HOURS: i64 = 24;
@@ -85,6 +85,8 @@ pub(crate) struct State {
     groups: Recent<Group>,
     #[serde(default)]
     calibration: Calibration,
+    #[serde(default)]
+    crowd: Crowd,
 }
 
 /// See the module's documentation.
@@ -113,6 +115,7 @@ impl Volume {
                 accounts: Recent::new(MAX_ACCOUNTS),
                 groups: Recent::new(MAX_GROUPS),
                 calibration: Calibration::default(),
+                crowd: Crowd::default(),
             },
         }
     }
@@ -128,6 +131,9 @@ impl Volume {
         let mut excess = None;
         if hour > account.hour {
             excess = account.judge(group);
+            if hour.div_euclid(DAY_HOURS) > account.hour.div_euclid(DAY_HOURS) {
+                self.state.crowd.add(hour.div_euclid(DAY_HOURS));
+            }
             account.advance(hour, group, &mut self.state.calibration);
         } else if hour.div_euclid(DAY_HOURS) < account.hour.div_euclid(DAY_HOURS) {
             // Too late for its day.
@@ -136,6 +142,7 @@ impl Volume {
         account.amounts[0] += fact.bytes as f64;
         account.amounts[1] += 1.0;
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        let wanted = wanted + self.state.crowd.surplus();
         let excess = excess.filter(|e| e.score >= wanted && e.score > account.told * 1.2)?;
         account.told = excess.score;
         Some(excess)

@@ -32,6 +32,14 @@ impl<V> Recent<V> {
         self.younger.get(&key).or_else(|| self.older.get(&key))
     }
 
+    /// What is kept under `key`, to be changed, without counting as a use.
+    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut V> {
+        match self.younger.get_mut(&key) {
+            Some(value) => Some(value),
+            None => self.older.get_mut(&key),
+        }
+    }
+
     /// What is kept under `key`; made by `new` if there is nothing.
     pub(crate) fn entry(&mut self, key: u64, new: impl FnOnce() -> V) -> &mut V {
         let older = match self.younger.contains_key(&key) {
