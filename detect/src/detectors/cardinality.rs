@@ -21,6 +21,7 @@ use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
 use crate::calibrate::{Counts, rounded};
+use crate::calibration::Calibration;
 use crate::cells::mix;
 use crate::facts::recent::Recent;
 use crate::facts::{Act, Fact, Outcome};
@@ -44,9 +45,9 @@ const MOST_SHAPE: f64 = 4.0;
 /// The past is halved beyond so many hours.
 const MOST_HOURS: f64 = 30.0 * 24.0;
 /// Failures kept of a key.
-const MAX_FAILURES: usize = 256;
+const MAX_FAILURES: usize = 128;
 /// Keys of a generation, and pairs of account and place.
-const MAX_KEYS: usize = 20_000;
+const MAX_KEYS: usize = 10_000;
 const MAX_PAIRS: usize = 200_000;
 const DEFAULT_SCORE: f64 = 6.0;
 /// Events named as evidence.
@@ -194,15 +195,15 @@ impl Cardinality {
         let hours = (fact.time_ns - start).max(HOUR_NS) as f64 / HOUR_NS as f64;
         // Before anything is known of a key it is like the others.
         let mean = (sum.n + 1.0) / (sum.keys.max(1.0) * hours);
-        if key.failures.len() < MAX_FAILURES {
-            let (time_ns, user, ip, seq) = (fact.time_ns, fact.user, fact.ip, fact.seq);
-            key.failures.push(Failure {
-                time_ns,
-                user,
-                ip,
-                seq,
-            });
+        if key.failures.len() >= MAX_FAILURES {
+            key.failures.remove(0);
         }
+        key.failures.push(Failure {
+            time_ns: fact.time_ns,
+            user: fact.user,
+            ip: fact.ip,
+            seq: fact.seq,
+        });
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
         let many = key.judge(fact.time_ns, kind, mean, wanted);
         if fact.time_ns - key.told_ns > LONGEST_NS || key.told_ns == 0 {
@@ -312,6 +313,11 @@ impl FactDetector for Cardinality {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        // Judged only where somebody fails: there is no window that has none.
+        None
     }
 
     fn state_bytes(&self) -> usize {

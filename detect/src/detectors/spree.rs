@@ -15,6 +15,7 @@ use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
 use crate::calibrate::{Counts, Moments, rounded};
+use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
@@ -24,7 +25,7 @@ const DAY_NS: i64 = 24 * 3_600 * 1_000_000_000;
 /// Accounts of a generation.
 const MAX_ACCOUNTS: usize = 25_000;
 /// Events of a window kept of an account; beyond, the oldest go.
-const MAX_EVENTS: usize = 512;
+const MAX_EVENTS: usize = 128;
 /// Days with any before they make a habit.
 const LEAST_DAYS: u64 = 2;
 /// Weight of the newest day, once there are more than its inverse.
@@ -32,7 +33,7 @@ const FADE: f64 = 0.1;
 /// -log10 p of a count that is no habit any more.
 const BEYOND: f64 = 3.0;
 /// A spree of the fewest events scores so much; ten times as many one more.
-const DEFAULT_SCORE: f64 = 6.0;
+const SCORE: f64 = 6.0;
 /// Events named as evidence.
 const EVIDENCE: usize = 20;
 
@@ -85,7 +86,7 @@ impl Spree {
     fn count(&mut self, fact: &Fact) -> Option<Excess> {
         let (window, least) = (self.config.window_ns, self.config.thresholds.min_count);
         let account = self.state.accounts.entry(fact.user, Account::default);
-        let limit = account.limit(least);
+        let limit = account.limit(least).min(MAX_EVENTS as u64);
         account.begin(fact.time_ns.div_euclid(DAY_NS), limit);
         let oldest = fact.time_ns - window;
         account.events.retain(|(time_ns, _)| *time_ns > oldest);
@@ -160,9 +161,8 @@ impl FactDetector for Spree {
             return;
         };
         let user = at.name(fact.user);
-        let base = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
         let least = self.config.thresholds.min_count.max(1) as f64;
-        let score = base + (excess.count as f64 / least).log10();
+        let score = SCORE + (excess.count as f64 / least).log10();
         let mut says = at.says("user", user, score);
         let window = span_words(u64::try_from(self.config.window_ns / 1_000_000_000).unwrap_or(0));
         let known = excess.habit.n >= LEAST_DAYS;
@@ -201,6 +201,11 @@ impl FactDetector for Spree {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        // The score is how many times the least count it is.
+        None
     }
 
     fn state_bytes(&self) -> usize {

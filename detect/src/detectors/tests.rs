@@ -20,7 +20,9 @@ const MB: usize = 1_000_000;
 /// The most that a kind may hold in a flood, in megabytes.
 const CAPS: &[(&str, usize)] = &[
     ("beacon", 40),
+    ("cardinality", 20),
     ("silence", 40),
+    ("spree", 40),
     ("takeover", 120),
     ("token_use", 40),
     ("volume", 20),
