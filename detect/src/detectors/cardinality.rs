@@ -92,6 +92,9 @@ pub(crate) struct State {
     known: Recent<()>,
     /// First login.
     since_ns: i64,
+    /// Last event of which was spoken.
+    #[serde(default)]
+    told_ns: i64,
 }
 
 /// See the module's documentation.
@@ -120,6 +123,7 @@ impl Cardinality {
                 sums: Default::default(),
                 known: Recent::new(MAX_PAIRS),
                 since_ns: i64::MAX,
+                told_ns: 0,
             },
         }
     }
@@ -169,6 +173,9 @@ impl Cardinality {
                 worst = Some(many);
             }
         }
+        if worst.is_some() {
+            self.state.told_ns = fact.time_ns;
+        }
         worst
     }
 
@@ -205,7 +212,8 @@ impl Cardinality {
             seq: fact.seq,
         });
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        let many = key.judge(fact.time_ns, kind, mean, wanted);
+        let now = fact.time_ns;
+        let many = key.judge((now, self.state.told_ns), kind, mean, wanted);
         if fact.time_ns - key.told_ns > LONGEST_NS || key.told_ns == 0 {
             key.learn(fact.time_ns);
             sum.n += 1.0;
@@ -216,7 +224,13 @@ impl Cardinality {
 
 impl Key {
     /// Compares the last windows with what is usual.
-    fn judge(&mut self, now: i64, kind: usize, mean: f64, wanted: f64) -> Option<Many> {
+    fn judge(
+        &mut self,
+        (now, told_ns): (i64, i64),
+        kind: usize,
+        mean: f64,
+        wanted: f64,
+    ) -> Option<Many> {
         let hours = ((now - self.since_ns) as f64 / HOUR_NS as f64).max(0.0);
         let (shape, rate) = (SHAPE + self.n, SHAPE / mean + hours);
         if now - self.told_ns > LONGEST_NS {
@@ -228,6 +242,11 @@ impl Key {
             let count = self.failures.iter().filter(within).count();
             // Speak again when there are twice as many.
             if count < least.max(self.told * 2) {
+                continue;
+            }
+            // What a campaign left at other places was told with it: there must be new ones.
+            let new = |failure: &&Failure| failure.time_ns > told_ns;
+            if self.failures.iter().filter(within).filter(new).count() < least / 2 {
                 continue;
             }
             let usual = shape / rate * (window_ns as f64 / HOUR_NS as f64);
