@@ -46,9 +46,8 @@ struct Account {
     most: u64,
     /// Greatest counts of the days before.
     habit: Moments,
-    /// Count of which was spoken, and when.
+    /// Count of the day of which was spoken.
     told: u64,
-    told_ns: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,15 +95,12 @@ impl Spree {
         account.events.push((fact.time_ns, fact.seq));
         let count = account.events.len() as u64;
         account.most = account.most.max(count);
-        if fact.time_ns - account.told_ns > window {
-            account.told = 0;
-        }
-        // Speak again when there are twice as many.
+        // Speak once a day, and again when there are twice as many.
         if count < limit.max(account.told * 2) {
             return None;
         }
         let fresh = count - account.told.min(count);
-        (account.told, account.told_ns) = (count, fact.time_ns);
+        account.told = count;
         let first = account.events.iter().map(|(time_ns, _)| *time_ns).min();
         let newest = account.events.iter().rev().map(|(_, seq)| *seq);
         Some(Excess {
@@ -140,7 +136,7 @@ impl Account {
             if self.most > 0 {
                 self.habit.add(self.most.min(limit) as f64, FADE);
             }
-            (self.day, self.most) = (day, 0);
+            (self.day, self.most, self.told) = (day, 0, 0);
         }
     }
 }
