@@ -122,19 +122,21 @@ impl OpenBatch {
         let request = &*request;
         let mut intake = Intake::new(request);
         let body = request.key.map(|key| body_key(&key, &request.lines.body));
-        if let Some(known) = request.key.map(|key| keys.known(&key))
-            && known != Known::New
-        {
-            if body.is_some_and(|body| keys.known(&body) == Known::New) {
+        let both = request.key.as_ref().zip(body.as_ref());
+        match both.map_or(Ok(Known::New), |(key, body)| keys.request(key, body)) {
+            Err(refusal) => {
                 // The door may have given up, and then nobody wants to know.
-                let _ = reply.send(Err(Refusal::KeyReused));
+                let _ = reply.send(Err(refusal));
                 return;
             }
-            self.depend(known);
-            intake.repeat(request, self.limits);
-        } else {
-            for index in 0..request.lines.spans.len() {
-                self.add_line(&mut intake, request, index, keys);
+            Ok(Known::New) => {
+                for index in 0..request.lines.spans.len() {
+                    self.add_line(&mut intake, request, index, keys);
+                }
+            }
+            Ok(known) => {
+                self.depend(known);
+                intake.repeat(request, self.limits);
             }
         }
         if intake.record.rows > 0 {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 use watchfire_event::{EventLog, Key, Record};
 
+use crate::error::Refusal;
+
 /// What is known of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -40,6 +42,23 @@ impl Keys {
             Some(batch) => Known::InFlight(batch),
             None if self.log.seen(key) => Known::Stored,
             None => Known::New,
+        }
+    }
+
+    /// Looks up a request by its key and by what it says under it, see [`body_key`].
+    ///
+    /// # Errors
+    /// [`Refusal::KeyReused`] when something else was said under the key.
+    pub(crate) fn request(&self, key: &Key, body: &Key) -> Result<Known, Refusal> {
+        let known = self.known(key);
+        if known == Known::New || self.known(body) != Known::New {
+            return Ok(known);
+        }
+        // Both keys go at once when their batch comes to nothing, which may be between the two
+        // looks: then this is no other request, but the first to be stored.
+        match self.known(key) {
+            Known::New => Ok(Known::New),
+            _ => Err(Refusal::KeyReused),
         }
     }
 
@@ -111,4 +130,64 @@ pub(crate) fn first_half(digest: &[u8]) -> Key {
         .zip(digest)
         .for_each(|(to, from)| *to = *from);
     key
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use watchfire_event::{CommitError, DeadLetter, EventBatch};
+
+    use super::*;
+
+    /// A log that stores nothing, and whose batch fails at the moment it is asked for `body`.
+    #[derive(Default)]
+    struct FailsWhenAsked {
+        keys: Mutex<Option<Arc<Keys>>>,
+        body: Key,
+    }
+
+    impl EventLog for FailsWhenAsked {
+        fn commit(&self, _: EventBatch, _: &[Record]) -> Result<u64, CommitError> {
+            Err(CommitError::DiskReserve)
+        }
+
+        fn admit(&self) -> Result<(), CommitError> {
+            Ok(())
+        }
+
+        fn seen(&self, key: &Key) -> bool {
+            if *key == self.body
+                && let Some(keys) = &*self.keys.lock().unwrap()
+            {
+                keys.abandon(1);
+            }
+            false
+        }
+
+        fn dead_letters(&self, _: Vec<DeadLetter>) {}
+    }
+
+    /// Refused for good, a resend would never be stored.
+    #[test]
+    fn a_batch_that_fails_between_two_looks_leaves_the_key_free() {
+        let key = request_key("shipper", b"k");
+        let (same, other) = (body_key(&key, b"{}"), body_key(&key, b"{\"a\":1}"));
+        let log = Arc::new(FailsWhenAsked {
+            body: same,
+            ..FailsWhenAsked::default()
+        });
+        let keys = Arc::new(Keys::new(log.clone()));
+        keys.carry(key, 1);
+        assert!(matches!(
+            keys.request(&key, &other),
+            Err(Refusal::KeyReused)
+        ));
+        keys.carry(same, 1);
+        assert_eq!(keys.request(&key, &same).unwrap(), Known::InFlight(1));
+        // The key is still in flight at the first look, and neither is at the second.
+        keys.lock().remove(&same);
+        *log.keys.lock().unwrap() = Some(keys.clone());
+        assert_eq!(keys.request(&key, &same).unwrap(), Known::New);
+        *log.keys.lock().unwrap() = None;
+    }
 }
