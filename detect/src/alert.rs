@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use watchfire_event::{Alert, AlertStatus, Evidence, Query, time};
 
@@ -42,6 +43,31 @@ pub struct AlertChange {
     pub change: Change,
 }
 
+/// An alert that a batch touched. Making it complete costs more than looking at it.
+pub(crate) enum Shown<'a> {
+    There(&'a Episode),
+    /// It is forgotten by now.
+    Gone(&'a Alert),
+}
+
+impl Shown<'_> {
+    /// The alert, which may lack its sentence and its query.
+    pub(crate) fn bare(&self) -> &Alert {
+        match self {
+            Shown::There(episode) => &episode.alert,
+            Shown::Gone(alert) => alert,
+        }
+    }
+
+    /// The alert, complete.
+    pub(crate) fn alert(&self) -> Alert {
+        match self {
+            Shown::There(episode) => episode.shown(),
+            Shown::Gone(alert) => (*alert).clone(),
+        }
+    }
+}
+
 /// What became of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applied {
@@ -55,7 +81,7 @@ pub(crate) enum Applied {
 
 /// An alert that can still grow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Episode {
+pub(crate) struct Episode {
     alert: Alert,
     t0_ns: i64,
     t1_ns: i64,
@@ -145,28 +171,17 @@ impl AlertBook {
         found.map(|episode| &mut episode.alert)
     }
 
-    /// The alerts that a batch touched, as they are now.
-    pub(crate) fn settle(&mut self, mut touched: Touched) -> Vec<AlertChange> {
-        let mut out = Vec::with_capacity(touched.order.len());
+    /// Shows the alerts that a batch touched, as they are now.
+    pub(crate) fn settle(&mut self, mut touched: Touched, show: &mut dyn FnMut(Shown<'_>, Change)) {
         for (id, key) in touched.order {
-            let episodes = self
-                .episodes
-                .get(&key)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            let there = episodes
-                .iter()
-                .find(|e| e.alert.id == id)
-                .map(Episode::shown);
-            let alert = there.or_else(|| touched.gone.remove(&id));
-            if let (Some(alert), Some(change)) = (alert, touched.changes.get(&id)) {
-                out.push(AlertChange {
-                    alert,
-                    change: *change,
-                });
+            let of_entity = self.episodes.get(&key).into_iter().flatten();
+            let mut there = of_entity.filter(|e| e.alert.id == id).map(Shown::There);
+            let gone = touched.gone.remove(&id);
+            let shown = there.next().or(gone.as_ref().map(Shown::Gone));
+            if let (Some(shown), Some(change)) = (shown, touched.changes.get(&id)) {
+                show(shown, *change);
             }
         }
-        out
     }
 
     /// Forgets episodes that name what the query asks for.
@@ -248,7 +263,7 @@ impl Episode {
             evidence: Evidence {
                 query: String::new(),
                 events: evidence(&[], finding),
-                baseline: finding.baseline.clone(),
+                baseline: Value::clone(&finding.baseline),
             },
             tags: source.tags.clone(),
             rule: source.rule.clone(),
@@ -273,7 +288,11 @@ impl Episode {
     fn name(&mut self, finding: &Finding) {
         let others = finding.others.iter().map(|(kind, value)| (kind, value));
         for (kind, value) in finding.entities.iter().chain(others) {
-            let values = self.alert.entities.entry(kind.clone()).or_default();
+            let Some(values) = self.alert.entities.get_mut(kind) else {
+                let values = vec![value.clone()];
+                self.alert.entities.insert(kind.clone(), values);
+                continue;
+            };
             if values.len() < MAX_ENTITIES && !values.contains(value) {
                 values.push(value.clone());
             }
@@ -285,7 +304,7 @@ impl Episode {
         let worse = finding.source.severity > self.alert.severity;
         if finding.score > self.alert.score {
             self.alert.score = finding.score;
-            self.alert.evidence.baseline = finding.baseline.clone();
+            self.alert.evidence.baseline = Value::clone(&finding.baseline);
             self.summary.clone_from(&finding.summary);
         }
         self.alert.severity = self.alert.severity.max(finding.source.severity);
@@ -342,6 +361,12 @@ impl Episode {
 
 /// The earliest events that an alert rests on, in order.
 fn evidence(known: &[String], finding: &Finding) -> Vec<String> {
+    let last = known.last().and_then(|seq| seq.parse().ok());
+    if finding.evidence.is_empty() && last < Some(finding.seq) {
+        let mut all = known.to_vec();
+        all.push(finding.seq.to_string());
+        return all;
+    }
     let mut all: BTreeSet<u64> = known.iter().filter_map(|s| s.parse().ok()).collect();
     all.extend(finding.evidence.iter().copied());
     all.insert(finding.seq);

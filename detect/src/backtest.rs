@@ -2,10 +2,13 @@
 //! hidden.
 //!
 //! The engine is the one that runs live, so a backtest over all events gives the alerts that were
-//! raised then. It is given only rows that can matter ([`Backtest::reading`]): rows that no rule
+//! raised then, except for their risk, which is a matter of all rules together. It is given only rows that can matter ([`Backtest::reading`]): rows that no rule
 //! and no detector could take change nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod tally;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,25 +18,18 @@ use watchfire_event::{
     Alert, AlertKind, ColumnShape, EventBatch, Origin, Query, Severity, field, time,
 };
 
-use crate::alert::{AlertChange, Change};
+use crate::alert::Change;
 use crate::engine::{Engine, EngineConfig};
 use crate::entity;
 use crate::facts;
 use crate::ruleset::{RuleFault, RuleFile, RuleKind, RuleSet};
 use crate::sigma::prefilter::{Asking, all, any};
+use tally::Tally;
 
 /// Alerts told in full, at most.
 pub const MAX_ALERTS: usize = 1_000;
-/// Alerts of which it is remembered who they are about; of those beyond only the number.
-const MAX_NOTED: usize = 25_000;
 /// Alerts that are compared with those that an exception leaves.
 const MAX_IDS: usize = 100_000;
-/// Days told; events of others count in the sums alone.
-const MAX_DAYS: usize = 4_000;
-/// Entities told.
-const MAX_ENTITIES: usize = 50;
-/// Matching events told, half of them the first and half the last.
-const SAMPLES: usize = 20;
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 
 /// What a backtest has to read.
@@ -130,29 +126,6 @@ struct Trial {
     alerts: HashSet<String>,
 }
 
-/// An alert, as far as it is remembered.
-struct Noted {
-    /// Values by kind.
-    entities: BTreeMap<String, Vec<String>>,
-    events: u64,
-}
-
-/// What was found so far.
-#[derive(Default)]
-struct Tally {
-    matches: BTreeMap<String, u64>,
-    alerts: BTreeMap<String, u64>,
-    days: BTreeMap<i64, (u64, u64)>,
-    noted: HashMap<String, Noted>,
-    ids: HashSet<String>,
-    /// Places of told alerts, by id.
-    told: HashMap<String, usize>,
-    sample_alerts: Vec<Alert>,
-    first: Vec<u64>,
-    last: std::collections::VecDeque<u64>,
-    truncated: bool,
-}
-
 /// Rules on trial.
 pub struct Backtest {
     rules: Arc<RuleSet>,
@@ -200,7 +173,7 @@ impl Backtest {
             hash.update(&*info.text);
         }
         Backtest {
-            engine: Engine::new(Arc::clone(&rules), EngineConfig::default()),
+            engine: engine(&rules),
             rules,
             digest: hex(hash),
             only,
@@ -225,7 +198,7 @@ impl Backtest {
     /// Counts what an exception would have hidden, too.
     #[must_use]
     pub fn without(mut self, exception: Query) -> Self {
-        let mut engine = Engine::new(Arc::clone(&self.rules), EngineConfig::default());
+        let mut engine = engine(&self.rules);
         engine.set_policy(Arc::clone(self.engine.policy()));
         self.trial = Some(Trial {
             query: exception,
@@ -310,10 +283,12 @@ impl Backtest {
     pub fn take(&mut self, batch: &EventBatch) {
         let hidden = self.trial.as_ref().map(|trial| trial.query.matches(batch));
         let (times, seqs) = (batch.time().values(), batch.seq().values());
-        let (tally, rules, only) = (&mut self.tally, &self.rules, &self.only);
+        let (rules, only) = (&self.rules, &self.only);
+        let tally = RefCell::new(&mut self.tally);
         let mut matches_hidden = 0;
-        let changes = self.engine.process_noting(batch, &mut |rule, row| {
-            *tally.matches.entry(rule.to_owned()).or_default() += 1;
+        let mut note = |rule: &str, row: usize| {
+            let mut tally = tally.borrow_mut();
+            tally.matched(rule);
             if !only.contains(rule) || rules.sigma.is_silent(rule) {
                 return;
             }
@@ -322,22 +297,28 @@ impl Backtest {
             tally.sample(seqs.get(row).copied().unwrap_or_default());
             let is_hidden = hidden.as_ref().is_some_and(|mask| mask.value(row));
             matches_hidden += u64::from(is_hidden);
-        });
-        for change in changes {
-            if only.contains(rule_of(&change.alert)) {
-                tally.alert(change, self.max_alerts);
-            }
-        }
+        };
+        let max_alerts = self.max_alerts;
+        self.engine
+            .process_noting(batch, &mut note, &mut |shown, change| {
+                let rule = rule_of(shown.bare());
+                if only.contains(rule) {
+                    tally.borrow_mut().alert(&shown, rule, change, max_alerts);
+                }
+            });
         if let (Some(trial), Some(hidden)) = (&mut self.trial, hidden) {
             trial.matches_hidden += matches_hidden;
-            let changes = trial.engine.process(&batch.filter(&!&hidden));
-            let new = changes.into_iter().filter(|c| c.change == Change::New);
-            let counted = new.filter(|c| only.contains(rule_of(&c.alert)));
-            for change in counted {
-                if trial.alerts.len() < MAX_IDS {
-                    trial.alerts.insert(change.alert.id);
-                }
-            }
+            let alerts = &mut trial.alerts;
+            let kept = batch.filter(&!&hidden);
+            trial
+                .engine
+                .process_noting(&kept, &mut |_, _| {}, &mut |shown, change| {
+                    let alert = shown.bare();
+                    let is_counted = change == Change::New && only.contains(rule_of(alert));
+                    if is_counted && alerts.len() < MAX_IDS {
+                        alerts.insert(alert.id.clone());
+                    }
+                });
         }
     }
 
@@ -418,77 +399,11 @@ fn hex(hash: Sha256) -> String {
     bytes.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-impl Tally {
-    fn on_day(&mut self, time_ns: i64, change: impl Fn(&mut (u64, u64))) {
-        let day = time_ns.div_euclid(DAY_NS);
-        if !self.days.contains_key(&day) && self.days.len() >= MAX_DAYS {
-            self.truncated = true;
-            return;
-        }
-        change(self.days.entry(day).or_default());
-    }
-
-    fn sample(&mut self, seq: u64) {
-        if self.first.len() < SAMPLES / 2 {
-            self.first.push(seq);
-            return;
-        }
-        if self.last.len() == SAMPLES / 2 {
-            self.last.pop_front();
-        }
-        self.last.push_back(seq);
-    }
-
-    fn alert(&mut self, change: AlertChange, max_told: usize) {
-        let AlertChange { alert, change } = change;
-        if change == Change::New {
-            *self.alerts.entry(rule_of(&alert).to_owned()).or_default() += 1;
-            self.on_day((alert.ts * 1e9) as i64, |day| day.1 += 1);
-            if self.ids.len() < MAX_IDS {
-                self.ids.insert(alert.id.clone());
-            }
-            if self.sample_alerts.len() < max_told {
-                self.told.insert(alert.id.clone(), self.sample_alerts.len());
-                self.sample_alerts.push(alert.clone());
-            }
-        }
-        if let Some(place) = self.told.get(&alert.id)
-            && let Some(told) = self.sample_alerts.get_mut(*place)
-        {
-            told.clone_from(&alert);
-        }
-        if !self.noted.contains_key(&alert.id) && self.noted.len() >= MAX_NOTED {
-            self.truncated = true;
-            return;
-        }
-        let noted = Noted {
-            entities: alert.entities,
-            events: alert.count,
-        };
-        self.noted.insert(alert.id, noted);
-    }
-
-    fn entities(&self) -> Vec<EntityCount> {
-        let mut sums: HashMap<(&String, &String), (u64, u64)> = HashMap::new();
-        for noted in self.noted.values() {
-            let all = noted.entities.iter();
-            for about in all.flat_map(|(kind, values)| values.iter().map(move |v| (kind, v))) {
-                let sum = sums.entry(about).or_default();
-                sum.0 += 1;
-                sum.1 += noted.events;
-            }
-        }
-        let mut all: Vec<_> = sums.into_iter().collect();
-        all.sort_by_key(|(about, (alerts, events))| {
-            (std::cmp::Reverse((*alerts, *events)), *about)
-        });
-        all.truncate(MAX_ENTITIES);
-        let count = |((kind, value), (alerts, events)): ((&String, &String), _)| EntityCount {
-            kind: kind.clone(),
-            value: value.clone(),
-            alerts,
-            events,
-        };
-        all.into_iter().map(count).collect()
-    }
+/// Risk is a matter of all rules together, and these are tried alone.
+fn engine(rules: &Arc<RuleSet>) -> Engine {
+    let config = EngineConfig {
+        risk: false,
+        ..EngineConfig::default()
+    };
+    Engine::new(Arc::clone(rules), config)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use watchfire_event::{EventBatch, Query};
 
 use crate::activity::{Activity, day_of};
-use crate::alert::{AlertBook, AlertChange, Change};
+use crate::alert::{AlertBook, AlertChange, Change, Shown};
 use crate::budget::{self, Budget};
 use crate::cost::{Costs, SAMPLE, Watch};
 use crate::detectors::{Detector, Observed};
@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub detectors: bool,
     /// Alerts a day that people are asked about; 0 for all.
     pub alerts_per_day: u32,
+    /// Weigh alerts by the risk of those they are about. Without it, none is held back.
+    pub risk: bool,
 }
 
 impl Default for EngineConfig {
@@ -48,6 +50,7 @@ impl Default for EngineConfig {
             sigma: true,
             detectors: true,
             alerts_per_day: budget::PER_DAY,
+            risk: true,
         }
     }
 }
@@ -169,16 +172,22 @@ impl Engine {
     /// Evaluates the rows of `batch` in their order. Every alert that was raised or changed comes
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
-        self.process_noting(batch, &mut |_, _| {})
+        let mut changes = Vec::new();
+        self.process_noting(batch, &mut |_, _| {}, &mut |shown, change| {
+            let alert = shown.alert();
+            changes.push(AlertChange { alert, change });
+        });
+        changes
     }
 
     /// As [`Engine::process`], telling the id and the row of everything that rules, correlations
-    /// and detectors find.
+    /// and detectors find, and showing every alert that was raised or changed.
     pub(crate) fn process_noting(
         &mut self,
         batch: &EventBatch,
         note: &mut dyn FnMut(&str, usize),
-    ) -> Vec<AlertChange> {
+        show: &mut dyn FnMut(Shown<'_>, Change),
+    ) {
         let mut book = std::mem::take(&mut self.names);
         let names = book.learn(batch);
         let day = day_of(batch);
@@ -187,10 +196,9 @@ impl Engine {
             book.note(batch, &names, day, note);
         }
         let fields = BatchFields::with_book(batch, &book, names).with_lists(self.rules.lists());
-        let changes = self.findings_of(&fields, day, note);
+        self.findings_of(&fields, day, note, show);
         drop(fields);
         self.names = book;
-        changes
     }
 
     fn findings_of(
@@ -198,7 +206,8 @@ impl Engine {
         fields: &BatchFields<'_>,
         day: Option<i64>,
         note: &mut dyn FnMut(&str, usize),
-    ) -> Vec<AlertChange> {
+        show: &mut dyn FnMut(Shown<'_>, Change),
+    ) {
         let batch = fields.batch();
         let clock = Watch(self.clock);
         let start = clock.now();
@@ -212,9 +221,13 @@ impl Engine {
         let end = clock.now();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
-        let changes = self.alerts(batch, findings);
+        let mut new = 0;
+        self.alerts(batch, findings, &mut |shown, change| {
+            new += u64::from(change == Change::New);
+            show(shown, change);
+        });
+        self.stats.alerts += new;
         self.stats.events += batch.rows() as u64;
-        self.stats.alerts += changes.iter().filter(|c| c.change == Change::New).count() as u64;
         self.stats.sigma_seconds += middle - start;
         self.stats.detector_seconds += end - middle;
         self.costs.add_batch(batch.rows() as u64, end - start);
@@ -227,7 +240,6 @@ impl Engine {
             self.weigh();
             self.weighed_at = self.stats.events + WEIGH_EVERY;
         }
-        changes
     }
 
     fn sigma_findings(

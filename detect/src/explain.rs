@@ -1,6 +1,8 @@
 //! Why a rule matched: which fields and values, as a sentence, as data and as a query.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rsigma_eval::EvaluationResult;
 use rsigma_eval::result::FieldMatch;
@@ -26,6 +28,18 @@ pub(crate) struct Explanation {
     pub(crate) matched: Value,
     /// Query clauses that hold for the event.
     pub(crate) clauses: Vec<String>,
+    baseline: OnceCell<Arc<Value>>,
+}
+
+impl Explanation {
+    /// What the alert says was matched, and the condition of the rule that did.
+    pub(crate) fn baseline(&self, condition: Option<&str>) -> Arc<Value> {
+        let made = self.baseline.get_or_init(|| {
+            let baseline = json!({ "matched": self.matched, "condition": condition });
+            Arc::new(baseline)
+        });
+        Arc::clone(made)
+    }
 }
 
 /// Explains a rule's match of a row.
@@ -80,6 +94,7 @@ pub(crate) fn explain(
         words: words.join(", "),
         matched: Value::Array(matched),
         clauses,
+        baseline: OnceCell::new(),
     }
 }
 

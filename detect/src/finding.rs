@@ -45,7 +45,8 @@ pub(crate) struct Finding {
     pub(crate) score: f64,
     /// The sentence; `{count}` stands for the alert's count of events.
     pub(crate) summary: String,
-    pub(crate) baseline: Value,
+    /// Shared by the findings of a batch that say the same.
+    pub(crate) baseline: Arc<Value>,
     /// Clauses of the query that finds the events again.
     pub(crate) clauses: Vec<String>,
     /// Earlier events it rests on, besides `seq`.

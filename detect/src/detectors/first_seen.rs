@@ -199,7 +199,7 @@ impl FirstSeen {
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
                 "group_events": group.n, "group_entities": group.entities, "group_pairs_seen_once": group.once,
                 "learning": own.n < config.thresholds.min_events,
-            }),
+            }).into(),
             source: Arc::clone(&config.source),
             entity: Entity::new(&config.kind, &value),
             entities,

@@ -147,7 +147,8 @@ impl LogTemplate {
             summary,
             baseline: json!({
                 "lines": lines, "templates": templates, "unseen": rounded(parsed.unseen),
-            }),
+            })
+            .into(),
             clauses,
             evidence: Vec::new(),
             weight: 1,

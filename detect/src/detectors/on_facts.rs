@@ -160,7 +160,7 @@ impl<'a> At<'a> {
             entities: says.entities,
             score,
             summary: says.summary,
-            baseline: says.baseline,
+            baseline: says.baseline.into(),
             clauses,
             evidence: says.evidence,
             weight: says.weight,

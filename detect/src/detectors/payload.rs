@@ -264,7 +264,8 @@ impl Payload {
             baseline: json!({
                 "values": sender.values, "strange": sender.strange, "window": window,
                 "share_of_others": rounded(self.share()), "learned": self.state.learned,
-            }),
+            })
+            .into(),
             clauses,
             evidence: sender.events.clone(),
             weight: (sender.strange - sender.told).max(1),

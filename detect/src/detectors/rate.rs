@@ -269,7 +269,8 @@ impl Rate {
                 "count": open.count, "window": window, "mean": rounded(counts.mean),
                 "low": low, "high": high, "silent_up_to": silent, "windows": own_windows,
                 "learning": own_windows < config.thresholds.min_windows,
-            }),
+            })
+            .into(),
             source: Arc::clone(&config.source),
             entity: Entity::new(&config.kind, &value),
             entities,

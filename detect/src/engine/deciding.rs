@@ -5,7 +5,7 @@ use watchfire_event::{AlertKind, EventBatch, Severity};
 
 use super::Engine;
 use crate::activity::Moment;
-use crate::alert::{AlertChange, Applied, Touched};
+use crate::alert::{Applied, Change, Shown, Touched};
 use crate::budget::Asking;
 use crate::calibrate::rounded;
 use crate::cost::DetectorState;
@@ -41,7 +41,8 @@ impl Engine {
         &mut self,
         batch: &EventBatch,
         findings: Vec<Finding>,
-    ) -> Vec<AlertChange> {
+        show: &mut dyn FnMut(Shown<'_>, Change),
+    ) {
         let (mut touched, mut unseen) = (Touched::default(), Touched::default());
         for mut finding in findings {
             self.gate.weigh(&mut finding);
@@ -53,7 +54,7 @@ impl Engine {
                 false => (&mut self.book, &mut touched),
             };
             let applied = book.apply(&finding, suppress_ns, touched);
-            if !is_shadow {
+            if !is_shadow && self.config.risk {
                 self.decide(&finding);
             }
             if applied == Applied::Joined {
@@ -67,7 +68,7 @@ impl Engine {
                     (_, false) => counts.alerts += 1,
                 });
         }
-        self.book.settle(touched)
+        self.book.settle(touched, show);
     }
 
     /// Weighs a finding that is part of an alert now: is the alert for people, or held back? One

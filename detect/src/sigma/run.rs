@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::json;
 
 use super::SigmaRules;
 use super::classes::Classes;
@@ -245,7 +244,7 @@ impl SigmaRun {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 if let Some(detail) = detail {
                     let matched = &detail.explanation(row.fields).matched;
-                    finding.baseline["matched"] = matched.clone();
+                    Arc::make_mut(&mut finding.baseline)["matched"] = matched.clone();
                 }
             }
             let component = self.rules.components.get(*component);
@@ -319,7 +318,7 @@ fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding
         since_ns: time_ns,
         score: score_of(source.severity),
         summary: rule_summary(&source.title, &entity, &explained.words),
-        baseline: json!({ "matched": explained.matched, "condition": source.condition }),
+        baseline: explained.baseline(source.condition.as_deref()),
         source: Arc::clone(source),
         entity,
         entities: entities.clone(),

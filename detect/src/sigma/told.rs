@@ -58,7 +58,8 @@ pub(crate) fn correlation_finding(
         baseline: json!({
             "correlation": body.correlation_type.as_str(), "value": count,
             "timespan_seconds": body.timespan_secs, "group": body.group_key,
-        }),
+        })
+        .into(),
         source: Arc::clone(source),
         entity,
         entities,

@@ -17,6 +17,7 @@ mod files;
 mod filter;
 mod hex;
 mod index;
+mod plain;
 mod read;
 mod times;
 mod write;
@@ -85,6 +86,8 @@ pub(crate) struct Segment {
     /// How its files are written.
     pub vault: Vault,
     footer: ArrowReaderMetadata,
+    /// As the footer, but columns without a dictionary are read as plain text.
+    plain_footer: OnceLock<ArrowReaderMetadata>,
     index: OnceLock<Option<RowIndex>>,
     doomed: AtomicBool,
     looks: AtomicU32,
@@ -119,6 +122,7 @@ impl Segment {
             info,
             vault: vault.clone(),
             footer,
+            plain_footer: OnceLock::new(),
             index: OnceLock::new(),
             doomed: AtomicBool::new(false),
             looks: AtomicU32::new(0),

@@ -6,16 +6,18 @@ use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use watchfire_event::EventBatch;
 
-use super::{EVENTS_FILE, FILTER_FILE, Segment, hex};
+use super::{EVENTS_FILE, FILTER_FILE, Segment, hex, plain};
 use crate::StoreError;
 use crate::vault::VaultFile;
 
 /// Picking rows out pays when they are fewer than one in so many.
 const SPARSE: usize = 8;
+/// Rows from which on it pays to read each row group by itself.
+const MANY: usize = 512;
 
 /// Rows of a segment or of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,12 +110,21 @@ impl Segment {
             // Picking most of the rows one by one takes longer than reading all of them.
             return Ok(self.read(keep, &Rows::All)?.filter(mask));
         }
+        if let Rows::Some(mask) = rows
+            && rows.count(self.rows()) >= MANY
+        {
+            return self.read_by_groups(keep, mask);
+        }
         let wanted = rows.count(self.rows());
         let mut reader = self.record_batches(keep, rows, wanted.max(1))?;
         let record = match reader.next() {
             Some(record) => record?,
             None => RecordBatch::new_empty(reader_schema(&reader)),
         };
+        self.batch(record, wanted)
+    }
+
+    fn batch(&self, record: RecordBatch, wanted: usize) -> Result<EventBatch, StoreError> {
         let record = hex::unpacked(record)?;
         if record.num_rows() != wanted {
             return Err(StoreError::Corrupt(format!(
@@ -123,6 +134,40 @@ impl Segment {
             )));
         }
         Ok(EventBatch::from_record_batch(&record)?)
+    }
+
+    /// Reads the rows of one row group after the other. Each has its dictionaries, and where one
+    /// read crosses from one to the next, the reader hashes every value again to make one of
+    /// them; here only the different values are.
+    fn read_by_groups(
+        &self,
+        keep: impl Fn(&str) -> bool,
+        mask: &BooleanBuffer,
+    ) -> Result<EventBatch, StoreError> {
+        let groups = self.footer.metadata().row_groups().iter();
+        let lengths = groups.map(|group| usize::try_from(group.num_rows()).unwrap_or(0));
+        let mut batches = Vec::new();
+        let mut start = 0;
+        for (group, length) in lengths.enumerate() {
+            let length = length.min(mask.len().saturating_sub(start));
+            let of_group = mask.slice(start, length);
+            start += length;
+            let wanted = of_group.count_set_bits();
+            if wanted == 0 {
+                continue;
+            }
+            let footer = self.plain_footer();
+            let builder = self.builder(&keep, footer, wanted)?;
+            let builder = builder.with_row_groups(vec![group]);
+            let selection = RowSelection::from_boolean_buffer(of_group);
+            let mut reader = builder.with_row_selection(selection).build()?;
+            let record = match reader.next() {
+                Some(record) => record?,
+                None => RecordBatch::new_empty(reader_schema(&reader)),
+            };
+            batches.push(self.batch(plain::coded(record)?, wanted)?);
+        }
+        Ok(EventBatch::concat(&batches, usize::MAX)?)
     }
 
     /// As [`Self::read`], in batches of `batch_rows` rows.
@@ -145,17 +190,7 @@ impl Segment {
         rows: &Rows,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, StoreError> {
-        let file = self.open_events()?;
-        let fields = self.footer.schema().fields();
-        let roots = fields
-            .iter()
-            .enumerate()
-            .filter(|(_, f)| keep(f.name()))
-            .map(|(i, _)| i);
-        let projection = ProjectionMask::roots(self.footer.parquet_schema(), roots);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
-            .with_projection(projection)
-            .with_batch_size(batch_rows);
+        let builder = self.builder(keep, self.footer.clone(), batch_rows)?;
         let builder = match rows {
             Rows::All => builder,
             Rows::None => builder.with_row_groups(Vec::new()),
@@ -164,6 +199,34 @@ impl Segment {
             }
         };
         Ok(builder.build()?)
+    }
+
+    fn builder(
+        &self,
+        keep: impl Fn(&str) -> bool,
+        footer: ArrowReaderMetadata,
+        batch_rows: usize,
+    ) -> Result<ParquetRecordBatchReaderBuilder<VaultFile>, StoreError> {
+        let file = self.open_events()?;
+        let fields = footer.schema().fields();
+        let roots = fields
+            .iter()
+            .enumerate()
+            .filter(|(_, f)| keep(f.name()))
+            .map(|(i, _)| i);
+        let projection = ProjectionMask::roots(footer.parquet_schema(), roots);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer)
+            .with_projection(projection)
+            .with_batch_size(batch_rows);
+        Ok(builder)
+    }
+
+    fn plain_footer(&self) -> ArrowReaderMetadata {
+        let made = self.plain_footer.get_or_init(|| {
+            // What cannot be read as plain text is read with dictionaries.
+            plain::footer(&self.footer).unwrap_or_else(|_| self.footer.clone())
+        });
+        made.clone()
     }
 
     fn open_events(&self) -> Result<VaultFile, StoreError> {
