@@ -2,8 +2,9 @@
 //! hidden.
 //!
 //! The engine is the one that runs live, so a backtest over all events gives the alerts that were
-//! raised then, except for their risk, which is a matter of all rules together. It is given only rows that can matter ([`Backtest::reading`]): rows that no rule
-//! and no detector could take change nothing.
+//! raised then, except for their risk, which is a matter of all rules together. It is given only
+//! rows that can matter ([`Backtest::reading`]): rows that no rule and no detector could take
+//! change nothing.
 
 mod tally;
 
