@@ -89,12 +89,6 @@ impl Gate {
             .is_some_and(|s| s.state == RuleState::Shadow)
     }
 
-    /// Do verdicts hold back what a detector finds with this score?
-    pub(crate) fn is_below_bar(&self, detector: &str, score: f64) -> bool {
-        let bar = self.policy.bars.get(detector);
-        bar.is_some_and(|bar| bar.holds(score))
-    }
-
     /// How long the rule suppresses, nanoseconds.
     pub(crate) fn suppress_ns(&self, rule: &str) -> i64 {
         let set = self.settings(rule).and_then(|s| s.suppress_ns);

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use watchfire_event::Severity;
+use watchfire_event::{Alert, AlertKind, Severity};
+
+use crate::models::verdicts::VerdictModel;
 
 /// How a rule is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -77,6 +79,9 @@ pub struct RulePolicy {
     /// What people's verdicts ask of alerts, by detector.
     #[serde(default)]
     pub bars: BTreeMap<String, VerdictBar>,
+    /// What all verdicts together say of alerts, once there are enough.
+    #[serde(default)]
+    pub model: Option<VerdictModel>,
 }
 
 /// Alerts of a detector that score no higher are held back: people closed such ones as false or
@@ -87,6 +92,32 @@ pub struct VerdictBar {
     pub up_to_milli: i64,
     /// Verdicts that it rests on.
     pub verdicts: u32,
+}
+
+impl RulePolicy {
+    /// What verdicts ask of detectors, and say of all alerts, by closed alerts, each with whether
+    /// it was an attack.
+    #[must_use]
+    pub fn with_verdicts(mut self, closed: &[(Alert, bool)]) -> Self {
+        let mut scores: BTreeMap<&str, Vec<(f64, bool)>> = BTreeMap::new();
+        for (alert, attack) in closed.iter().filter(|(a, _)| a.kind != AlertKind::Rule) {
+            let of = scores.entry(&alert.detector).or_default();
+            of.push((alert.score, *attack));
+        }
+        let bars = scores.into_iter();
+        let bars = bars.filter_map(|(name, of)| Some((name.to_owned(), VerdictBar::of(&of)?)));
+        self.bars = bars.collect();
+        let told = closed.iter().map(|(alert, attack)| (alert.into(), *attack));
+        self.model = VerdictModel::learn(&told.collect::<Vec<_>>());
+        self
+    }
+
+    /// Do verdicts hold the alert back?
+    pub(crate) fn holds(&self, alert: &Alert) -> bool {
+        let bar = self.bars.get(&alert.detector);
+        bar.is_some_and(|bar| bar.holds(alert.score))
+            || self.model.as_ref().is_some_and(|model| model.holds(alert))
+    }
 }
 
 /// Verdicts that it takes to hold alerts back.

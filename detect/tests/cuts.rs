@@ -185,7 +185,6 @@ fn policy() -> RulePolicy {
         expires_ns: None,
     };
     RulePolicy {
-        bars: BTreeMap::new(),
         settings: BTreeMap::from([
             ("odd-path".to_owned(), milder),
             ("many".to_owned(), state(RuleState::Shadow)),
@@ -199,6 +198,7 @@ fn policy() -> RulePolicy {
             ),
             exception("all", &[], "source.ip:192.0.2.2"),
         ],
+        ..RulePolicy::default()
     }
 }
 

@@ -128,6 +128,53 @@ fn verdicts_hold_back_what_scores_as_what_was_false() {
 }
 
 #[test]
+fn many_verdicts_hold_back_what_is_hardly_ever_an_attack() {
+    let texts = [LOW, OTHER, HIGH];
+    let mut learning = engine(&texts);
+    let denied = (0..48).map(|i| event(i, &format!("u{i}"), 403));
+    let teapots = (0..12).map(|i| event(60 + i, &format!("t{i}"), 418));
+    let events: Vec<Value> = denied.chain(teapots).collect();
+    let closed = run(&mut learning, &events, 1).into_iter().map(|alert| {
+        let attack = alert.detector == "sigma:teapot";
+        (alert, attack)
+    });
+    let mut closed: Vec<(Alert, bool)> = closed.collect();
+    let mut engine = engine(&texts);
+    let mut raised = |policy: RulePolicy, second: i64| {
+        engine.set_policy(Arc::new(policy));
+        let user = format!("x{second}");
+        let events: Vec<Value> = [403, 418, 410]
+            .map(|status| event(second, &format!("{user}-{status}"), status))
+            .into();
+        let alerts = run(&mut engine, &events, second as u64);
+        ["denied", "teapot", "gone"].map(|rule| {
+            let is_it = |a: &&Alert| a.detector == format!("sigma:{rule}");
+            alerts.iter().find(is_it).unwrap().held
+        })
+    };
+    let learned = RulePolicy::default().with_verdicts(&closed);
+    let model = learned.model.clone().unwrap();
+    assert_eq!((model.labels, model.attacks), (60, 12));
+    assert_eq!(raised(learned, 100), [true, false, false]);
+    // Urgent rules pass, whatever was said of them.
+    for (alert, attack) in &mut closed {
+        alert.detector = alert.detector.replace("denied", "gone");
+        alert.severity = if *attack {
+            Severity::High
+        } else {
+            alert.severity
+        };
+    }
+    let learned = RulePolicy::default().with_verdicts(&closed);
+    assert!(!raised(learned, 200)[2]);
+    // Ten of them are opened again: too few are left.
+    closed.truncate(49);
+    let learned = RulePolicy::default().with_verdicts(&closed);
+    assert_eq!(learned.model, None);
+    assert_eq!(raised(learned, 300), [false; 3]);
+}
+
+#[test]
 fn a_restart_forgets_neither_risk_nor_what_was_used_up() {
     let first: Vec<Value> = (0..15).map(|i| event(i, &format!("u{i}"), 403)).collect();
     let second: Vec<Value> = (15..30)

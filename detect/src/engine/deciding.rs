@@ -95,7 +95,7 @@ impl Engine {
                 time_ns: finding.time_ns,
                 again: !is_new,
             };
-            alert.held = self.gate.is_below_bar(&alert.detector, alert.score)
+            alert.held = self.gate.policy().holds(alert)
                 || !self.budget.passes(self.config.alerts_per_day, &asking);
         }
     }

@@ -11,6 +11,7 @@
 //! | [`drain`] | templates of log lines | new kinds of lines of a service |
 //! | [`spot`] | generalised Pareto tail | large values to probabilities |
 //! | [`series`] | jumps and shifts of level | counts, volumes, latencies over time |
+//! | [`verdicts`] | logistic regression (linfa) | what people said of alerts |
 //!
 //! Models have no clock and no chance of their own: the same numbers in the same order give the
 //! same scores, and a model that was saved and restored goes on as if nothing had been. Each has a
@@ -29,6 +30,7 @@ pub mod scale;
 pub mod series;
 pub mod spot;
 pub mod stream;
+pub mod verdicts;
 
 /// Why a model could not be made or taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,11 @@
 //! What people set about rules, the exceptions, and what their verdicts say of each rule.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::watch;
 use watchfire_event::query::AnyLists;
-use watchfire_event::{Query, Severity};
+use watchfire_event::{Alert, Query, Severity};
 
 use super::alerts::{rank, severity_of};
 use super::{
@@ -18,9 +16,9 @@ use super::{
 const MAX_SETTINGS: u64 = 50_000;
 /// Most exceptions: each is a query that every batch may be held against.
 const MAX_EXCEPTIONS: u64 = 1_000;
-/// Most rules that one exception names.
 /// Verdicts that detection learns from.
 const MAX_CLOSED: i64 = 5_000;
+/// Most rules that one exception names.
 const MAX_NAMED: usize = 1_000;
 /// Most bytes of an exception's query.
 const MAX_QUERY_BYTES: usize = 16 << 10;
@@ -310,26 +308,22 @@ impl Meta {
         Ok(all)
     }
 
-    /// Scores of closed alerts of detectors that are no rules, by detector, each with whether it
-    /// was an attack: those closed last, up to a number.
+    /// Closed alerts, each with whether it was an attack: those closed last, up to a number.
     ///
     /// # Errors
     /// [`MetaError`] when the database cannot be read.
-    pub async fn closed_scores(&self) -> Result<BTreeMap<String, Vec<(f64, bool)>>, MetaError> {
-        let sql = "SELECT * FROM alerts WHERE status = 'closed' AND detector NOT LIKE 'sigma:%' \
-                   ORDER BY updated_ns DESC LIMIT $1";
+    pub async fn closed_alerts(&self) -> Result<Vec<(Alert, bool)>, MetaError> {
+        let sql = "SELECT * FROM alerts WHERE status = 'closed' ORDER BY updated_ns DESC LIMIT $1";
         let rows = sqlx::query(sql)
             .bind(MAX_CLOSED)
             .fetch_all(&self.readers)
             .await?;
-        let mut scores: BTreeMap<String, Vec<(f64, bool)>> = BTreeMap::new();
-        for row in &rows {
+        let read = |row| {
             let row = super::alerts::alert(row)?;
             let attack = row.reason == Some(CloseReason::TruePositive);
-            let of = scores.entry(row.alert.detector).or_default();
-            of.push((row.alert.score, attack));
-        }
-        Ok(scores)
+            Ok((row.alert, attack))
+        };
+        rows.iter().map(read).collect()
     }
 
     pub(super) fn note_rules_changed(&self) {

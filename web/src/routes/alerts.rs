@@ -108,6 +108,9 @@ pub struct AlertAnswer {
     /// What people did, oldest first; comments are entries with the action `comment`.
     #[schema(value_type = Vec<Object>)]
     history: Vec<HistoryRow>,
+    /// How likely it is an attack, 0 to 1, by what people said of other alerts; null while there
+    /// are fewer than 50 verdicts.
+    chance: Option<f64>,
 }
 
 /// What to change. Fields that are left out stay as they are.
@@ -186,7 +189,10 @@ pub async fn get(
 async fn answer(state: &AppState, id: &str) -> Result<AlertAnswer, ApiError> {
     let alert = state.meta().get_alert(id).await?;
     let alert = alert.ok_or_else(|| ApiError::not_found("alert"))?;
+    let told = super::rules::settings::verdicts(state.meta()).await?;
+    let chance = told.model.map(|model| model.chance(&(&alert.alert).into()));
     Ok(AlertAnswer {
+        chance,
         history: state.meta().alert_history(id).await?,
         alert,
     })

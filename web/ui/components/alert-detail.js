@@ -34,7 +34,17 @@ function Tags({ alert }) {
 function Held({ alert }) {
   if (!alert.held || alert.status === 'closed') return null;
   return html`<p class="dim">Held back: nobody was called. There were alerts of higher risk, as many
-    as the budget of the day has. It is let through when its risk rises.</p>`;
+    as the budget of the day has, or people closed alerts like it as false. It is let through when
+    its risk rises.</p>`;
+}
+
+/** How likely it is an attack, by what people said of others. */
+function Chance({ alert }) {
+  if (alert.chance == null || alert.status === 'closed') return null;
+  const percent = alert.chance * 100;
+  const share = percent < 1 ? 'less than 1' : percent.toFixed(0);
+  return html`<p class="dim">By the verdicts on earlier alerts, ${share} % of alerts like this are
+    attacks.</p>`;
 }
 
 function Sentence({ alert }) {
@@ -65,6 +75,7 @@ export function AlertDetail({ alert, onChanged }) {
     <${Sentence} alert=${alert} />
     <${Origin} alert=${alert} />
     <${Held} alert=${alert} />
+    <${Chance} alert=${alert} />
     <${AlertActions} alert=${alert} onChanged=${onChanged} />
     <div class="boxes">
       <${Baseline} alert=${alert} />

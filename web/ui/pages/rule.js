@@ -61,6 +61,15 @@ function Facts({ health }) {
   </div>`)}</dl>`;
 }
 
+/** What all verdicts together have changed. */
+function Learned({ learned }) {
+  if (!learned || learned.holds_below === 0) return null;
+  return html`<p class="dim">By ${plural(learned.labels, 'verdict')}, ${count(learned.attacks)} of
+    them attacks, alerts of any rule that are attacks in fewer than${' '}
+    ${(learned.holds_below * 100).toFixed(1)} % of cases are held back. Reopening an alert takes its
+    verdict back.</p>`;
+}
+
 /** What verdicts have changed, and how to change it back. */
 function Verdicts({ health }) {
   if (health.held_up_to === null) return null;
@@ -110,6 +119,7 @@ function Known({ rule, seq, except, onChanged }) {
     <section>
       <${Facts} health=${health} />
       <${Verdicts} health=${health} />
+      <${Learned} learned=${health.learned} />
       <p><${Blind} health=${health} /></p>
       ${days.some((n) => n > 0) && html`<p class="bar">
         <${Spark} values=${days} height=${44} /> <span class="dim">matches a day, 31 days</span>

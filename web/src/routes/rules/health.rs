@@ -7,7 +7,8 @@ use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
-use watchfire_detect::{Activity, Costs, Lack, RuleCounts, RuleKind, VerdictBar, total};
+use watchfire_detect::models::verdicts::{FEATURES, VerdictModel};
+use watchfire_detect::{Activity, Costs, Lack, RuleCounts, RuleKind, RulePolicy, total};
 use watchfire_event::time::to_rfc3339;
 use watchfire_store::meta::{RuleSetting, Verdicts};
 
@@ -63,6 +64,9 @@ pub struct Health {
     held_up_to: Option<f64>,
     /// Verdicts that this rests on. Reopening an alert takes its verdict back.
     held_by_verdicts: u32,
+    /// What all verdicts together teach; null while there are fewer than 50, or hardly any attack
+    /// or false alert among them.
+    learned: Option<Learned>,
     /// What it costs, measured since the start; null where nothing is known.
     cost: Option<Cost>,
     /// What a detector keeps, and whether its probabilities hold; null for rules.
@@ -70,6 +74,36 @@ pub struct Health {
     /// Counts of each of the last 24 hours and 31 days; only where one rule is asked for.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+}
+
+/// A model of all verdicts: how likely an alert is an attack.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Learned {
+    /// Closed alerts that it rests on.
+    labels: u32,
+    /// Attacks among them.
+    attacks: u32,
+    /// How often it gives an attack more than another alert, of alerts that it had not seen.
+    auc: f64,
+    /// Alerts that are less likely are held back; 0 where it holds none back.
+    holds_below: f64,
+    /// What `score` and `risk` (their logarithms), `severity` and `detector` (log odds of its
+    /// verdicts) add to the log odds, a unit of each. None is negative.
+    #[schema(value_type = Object)]
+    weights: BTreeMap<&'static str, f64>,
+}
+
+impl Learned {
+    fn of(model: &VerdictModel) -> Learned {
+        let weights = FEATURES.into_iter().zip(model.weights());
+        Learned {
+            labels: model.labels,
+            attacks: model.attacks,
+            auc: model.auc(),
+            holds_below: model.below(),
+            weights: weights.collect(),
+        }
+    }
 }
 
 /// What a rule costs. What rules share, such as looking at the columns of events, is nobody's own
@@ -146,7 +180,8 @@ pub struct Book {
     /// What rules did.
     pub activity: Arc<Activity>,
     costs: Arc<Costs>,
-    bars: BTreeMap<String, VerdictBar>,
+    /// What verdicts ask of alerts.
+    told: RulePolicy,
     /// The present, nanoseconds since the epoch.
     pub now_ns: i64,
     verdicts: HashMap<String, Verdicts>,
@@ -175,7 +210,7 @@ impl Book {
             catalog,
             activity,
             costs: (state.hooks.costs)(),
-            bars: super::settings::bars(state.meta()).await?,
+            told: super::settings::verdicts(state.meta()).await?,
             now_ns,
         })
     }
@@ -203,7 +238,7 @@ impl Book {
         let verdicts = self.verdicts.get(&name).cloned().unwrap_or_default();
         let closed = verdicts.true_positive + verdicts.false_positive + verdicts.benign;
         let share = verdicts.false_positive as f64 / closed.max(1) as f64;
-        let bar = self.bars.get(&name);
+        let bar = self.told.bars.get(&name);
         let is_asked = kind.is_some_and(|kind| kind != RuleKind::Filter);
         let blind = self.blind.as_ref().filter(|_| is_asked);
         let lack = blind.and_then(|b| b.get(id)).cloned().unwrap_or_default();
@@ -224,6 +259,7 @@ impl Book {
             missing_log_sources: lack.log_sources.into_iter().collect(),
             held_up_to: bar.map(|bar| bar.up_to_milli as f64 / 1e3),
             held_by_verdicts: bar.map_or(0, |bar| bar.verdicts),
+            learned: self.told.model.as_ref().map(Learned::of),
             cost: Cost::of(&self.costs, id),
             detector: Inside::of(&self.costs, id),
             history: long.then(|| History {

@@ -1,13 +1,11 @@
 //! `PUT /api/v1/rules/{id}`: what people set about a rule.
 
-use std::collections::BTreeMap;
-
 use axum::Json as JsonAnswer;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use watchfire_detect::{RuleException, RuleKind, RulePolicy, RuleSettings, RuleState, VerdictBar};
+use watchfire_detect::{RuleException, RuleKind, RulePolicy, RuleSettings, RuleState};
 use watchfire_event::Severity;
 use watchfire_event::time::{parse_duration_ns, to_rfc3339};
 use watchfire_store::meta::{Meta, MetaError, RuleSetting};
@@ -40,18 +38,17 @@ pub async fn policy(meta: &Meta) -> Result<RulePolicy, MetaError> {
         query: row.query,
         expires_ns: row.expires_ns,
     });
-    Ok(RulePolicy {
+    let policy = RulePolicy {
         settings,
         exceptions: exceptions.collect(),
-        bars: bars(meta).await?,
-    })
+        ..RulePolicy::default()
+    };
+    Ok(policy.with_verdicts(&meta.closed_alerts().await?))
 }
 
-/// What verdicts ask of the alerts of detectors.
-pub(super) async fn bars(meta: &Meta) -> Result<BTreeMap<String, VerdictBar>, MetaError> {
-    let scores = meta.closed_scores().await?.into_iter();
-    let bars = scores.filter_map(|(detector, closed)| Some((detector, VerdictBar::of(&closed)?)));
-    Ok(bars.collect())
+/// What verdicts ask of alerts.
+pub(crate) async fn verdicts(meta: &Meta) -> Result<RulePolicy, MetaError> {
+    Ok(RulePolicy::default().with_verdicts(&meta.closed_alerts().await?))
 }
 
 /// What is to hold for a rule. What is left out is as the rule's file says.
