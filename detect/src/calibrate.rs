@@ -24,6 +24,18 @@ impl Counts {
         }
     }
 
+    /// The same in an hour that is so much busier: noise grows with what is expected, and what is
+    /// beyond it with its square.
+    #[must_use]
+    pub(crate) fn times(&self, factor: f64) -> Self {
+        let mean = (self.mean * factor).max(0.05);
+        let beyond = (self.variance - self.mean).max(0.0);
+        Counts {
+            mean,
+            variance: mean + beyond * factor * factor,
+        }
+    }
+
     /// -log10 P(X >= `count`) under the negative binomial of this mean and variance (Poisson when
     /// they are equal).
     pub(crate) fn score(&self, count: u64) -> f64 {

@@ -39,6 +39,7 @@ pub mod pack;
 mod policy;
 mod risk;
 mod ruleset;
+mod season;
 mod sigma;
 mod state;
 mod tail;

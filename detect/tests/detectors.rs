@@ -237,6 +237,43 @@ fn what_is_usual_is_no_burst() {
     assert!(alerts(RATE, &events).is_empty());
 }
 
+/// At night a tenth of what is usual at noon is much: a baseline of the whole day takes it for
+/// nothing.
+#[test]
+fn what_is_usual_at_noon_is_a_burst_at_night() {
+    let day = 24 * 3_600;
+    // 1,760,000,000 is 08:53:20.
+    let midnight = day - (8 * 3_600 + 53 * 60 + 20);
+    let burst = |from: i64, n: i64| (0..n).map(move |i| fail(from + i * 500 / n, "u1"));
+    let usual = (0..8 * 144).flat_map(|window| {
+        let at = midnight + window * 600;
+        let busy = (8 * 6..20 * 6).contains(&(window % 144));
+        let n = if busy {
+            30 + window % 7
+        } else {
+            2 + window % 2
+        };
+        burst(at, n)
+    });
+    let mut events: Vec<Value> = usual.collect();
+    let (night, noon) = (
+        midnight + 8 * day + 3 * 3_600,
+        midnight + 8 * day + 12 * 3_600,
+    );
+    events.extend(burst(night, 30));
+    events.extend(burst(noon, 38));
+    let found = alerts(RATE, &events);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].summary.contains("usual at this hour is"),
+        "{}",
+        found[0].summary
+    );
+    let baseline = &found[0].evidence.baseline;
+    assert!(baseline["season"].as_f64().unwrap() < 0.5, "{baseline}");
+    assert!(baseline["mean"].as_f64().unwrap() < 8.0, "{baseline}");
+}
+
 #[test]
 fn an_attack_does_not_become_the_new_normal() {
     let mut events = usual(40);

@@ -22,7 +22,8 @@
 //!
 //! Words in a summary: `{kind}` and `{entity}`, `{age}` since the entity was first seen, `{n}`
 //! number of events before; first_seen: `{pair}`, `{distinct}` number of pairs before; rate:
-//! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and `{high}`; log_template:
+//! `{number}` of events in the `{window}`, usual `{mean}`, `{low}` and
+//! `{high}`, and `{hour}`, which is "at this hour " where that matters; log_template:
 //! `{lines}` before and the `{template}`; payload: `{strange}` of `{number}` values in the
 //! `{window}`, and `{kinds}` of characters, a clause of its own; spree: `{number}` in the
 //! `{window}`, and what is `{usual}`, a clause of its own.

@@ -4,7 +4,8 @@
 //! (exponentially weighted mean and variance over the windows in which it did anything), drawn
 //! towards the baseline of its group while its own is short. The score is the negative-binomial
 //! tail. An alarm is raised at the event that crosses the threshold, not at the end of the window.
-//! What a window teaches is winsorised, so that an attack does not become the new normal.
+//! What a window teaches is winsorised, so that an attack does not become the new normal. How busy
+//! the hours of the week are is learned for the group, and taken out of all baselines.
 //!
 //! Windows close when the watermark (the greatest event time, never trusted beyond ten minutes
 //! after receipt) has passed their end by [`LATENESS_NS`]; events for closed windows are counted
@@ -25,6 +26,7 @@ use crate::calibrate::{Counts, Moments, rounded};
 use crate::calibration::Calibration;
 use crate::entity::Entity;
 use crate::finding::Finding;
+use crate::season::Season;
 use crate::sigma::told::span_words;
 
 /// How late an event may be and still count.
@@ -39,6 +41,12 @@ const PRIOR_WINDOWS: f64 = 5.0;
 /// Standard deviations above the mean at which a window's lesson is cut.
 const WINSOR: f64 = 3.0;
 const MAX_GROUPS: usize = 10_000;
+/// Groups with a season of their own; those beyond have none.
+const MAX_SEASONS: usize = 1_000;
+const DAY_NS: f64 = 86_400e9;
+const WEEK_NS: f64 = 7.0 * DAY_NS;
+/// In its sentence an alarm names the hour when it is so much busier or quieter than others.
+const NOTABLE: f64 = 1.25;
 const DEFAULT_SCORE: f64 = 6.0;
 /// First events of a window kept as evidence.
 const EVIDENCE: usize = 10;
@@ -66,6 +74,9 @@ struct Window {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Baseline {
     moments: Moments,
+    /// Mean over about a week, whatever the hour: what the season is a multiple of.
+    #[serde(default)]
+    level: f32,
     /// Last window that taught it: order of forgetting.
     window: i64,
 }
@@ -78,6 +89,8 @@ pub(crate) struct State {
     watermark_ns: Option<i64>,
     baselines: HashMap<u64, Baseline>,
     groups: HashMap<u64, Moments>,
+    #[serde(default)]
+    seasons: HashMap<u64, Season>,
     late: u64,
     /// Events of entities beyond the limit of a window.
     untracked: u64,
@@ -118,7 +131,8 @@ impl Rate {
     ) -> Option<Finding> {
         let group = self.state.open.get(&index)?.entities.get(&entity)?.group;
         let moments = self.moments(entity, group)?;
-        let counts = Counts::of(&moments);
+        let season = self.season(group, index);
+        let counts = Counts::of(&moments).times(season);
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
         let open = self.state.open.get_mut(&index)?.entities.get_mut(&entity)?;
         if open.alarm == 0 {
@@ -132,7 +146,15 @@ impl Rate {
         let weight = open.count - open.told;
         open.told = open.count;
         let open = open.clone();
-        self.finding(batch, keys, row, &open, weight, &counts, moments.n)
+        self.finding(
+            batch,
+            keys,
+            row,
+            &open,
+            weight,
+            (&counts, season),
+            moments.n,
+        )
     }
 
     /// What is usual for an entity; `None` while too little is known.
@@ -146,6 +168,16 @@ impl Rate {
             .unwrap_or_default();
         let enough = group.n >= self.config.thresholds.min_windows;
         enough.then(|| own.shrunk(group, PRIOR_WINDOWS))
+    }
+
+    /// How much busier than usual a window of a group is.
+    fn season(&self, group: u64, index: i64) -> f64 {
+        let season = self.state.seasons.get(&group);
+        season.map_or(1.0, |season| season.factor(self.begin(index)))
+    }
+
+    fn begin(&self, index: i64) -> i64 {
+        index.saturating_mul(self.config.window_ns)
     }
 
     /// Moves the watermark and closes the windows it has passed.
@@ -181,15 +213,19 @@ impl Rate {
             let known = self.state.groups.contains_key(&open.group);
             let room = known || self.state.groups.len() < MAX_GROUPS;
             let group = if room { open.group } else { 0 };
-            let mut value = open.count as f64;
+            let season = self.season(group, index);
+            let mut value = open.count as f64 / season;
             if let Some(moments) = self.moments(*entity, group) {
-                let counts = Counts::of(&moments);
+                let counts = Counts::of(&moments).times(season);
                 // One in eight will do: a tail costs more than the count.
                 if (*entity ^ index as u64).is_multiple_of(8) {
                     let (low, high) = counts.chances(open.count);
                     self.state.calibration.note(low, high, open.told > 0);
                 }
-                value = value.min(counts.mean + WINSOR * counts.variance.sqrt());
+                let most = counts.mean + WINSOR * counts.variance.sqrt();
+                let learned = (open.count as f64).min(most);
+                value = learned / season;
+                self.learn_season((*entity, group), index, learned);
             }
             self.state
                 .groups
@@ -218,6 +254,26 @@ impl Rate {
         }
     }
 
+    /// Learns how busy the hour of a window is from an entity that is known for a day or longer.
+    fn learn_season(&mut self, (entity, group): (u64, u64), index: i64, count: f64) {
+        let at = self.begin(index);
+        let State {
+            baselines, seasons, ..
+        } = &mut self.state;
+        let Some(baseline) = baselines.get_mut(&entity) else {
+            return;
+        };
+        let window_ns = self.config.window_ns as f64;
+        let windows = baseline.moments.n.max(1) as f64;
+        let rate = (1.0 / windows).max(window_ns / WEEK_NS).min(1.0);
+        baseline.level += (count as f32 - baseline.level) * rate as f32;
+        let is_known = windows * window_ns >= DAY_NS && baseline.level > 0.0;
+        if is_known && (seasons.len() < MAX_SEASONS || seasons.contains_key(&group)) {
+            let ratio = count / f64::from(baseline.level);
+            seasons.entry(group).or_default().add(at, ratio);
+        }
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "all of them belong to one sentence"
@@ -229,7 +285,7 @@ impl Rate {
         row: usize,
         open: &Open,
         weight: u64,
-        counts: &Counts,
+        (counts, season): (&Counts, f64),
         own_windows: u64,
     ) -> Option<Finding> {
         let config = &self.config;
@@ -246,7 +302,7 @@ impl Rate {
         let silent = counts.quantile(wanted).max(1) - 1;
         let window = span_words(u64::try_from(config.window_ns / 1_000_000_000).unwrap_or(0));
         let template = config.summary.as_deref().unwrap_or(
-            "{number} events in {window} by {kind} {entity}, usual is {mean} ({low}-{high})",
+            "{number} events in {window} by {kind} {entity}, usual {hour}is {mean} ({low}-{high})",
         );
         let summary = template
             .replace("{number}", &grouped(open.count))
@@ -254,6 +310,7 @@ impl Rate {
             .replace("{mean}", &number(counts.mean))
             .replace("{low}", &grouped(low))
             .replace("{high}", &grouped(high))
+            .replace("{hour}", hour(season))
             .replace("{kind}", &config.kind)
             .replace("{entity}", &value);
         let mut entities = batch.entities.all(batch.fields, row);
@@ -267,7 +324,7 @@ impl Rate {
             summary,
             baseline: json!({
                 "count": open.count, "window": window, "mean": rounded(counts.mean),
-                "low": low, "high": high, "silent_up_to": silent, "windows": own_windows,
+                "low": low, "high": high, "season": rounded(season), "silent_up_to": silent, "windows": own_windows,
                 "learning": own_windows < config.thresholds.min_windows,
             })
             .into(),
@@ -352,6 +409,15 @@ impl RowDetector for Rate {
         open * (size_of::<Open>() + EVIDENCE * 8 + 32)
             + self.state.baselines.len() * (size_of::<Baseline>() + 16)
             + self.state.groups.len() * (size_of::<Moments>() + 16)
+            + self.state.seasons.len() * (Season::BYTES + 16)
+    }
+}
+
+/// Where what is usual is usual at this hour alone.
+fn hour(season: f64) -> &'static str {
+    match (1.0 / NOTABLE..=NOTABLE).contains(&season) {
+        true => "",
+        false => "at this hour ",
     }
 }
 
