@@ -262,7 +262,9 @@ fn what_is_usual_at_noon_is_a_burst_at_night() {
     );
     events.extend(burst(night, 30));
     events.extend(burst(noon, 38));
-    let found = alerts(RATE, &events);
+    let mut found = alerts(RATE, &events);
+    // The second morning it does not know of mornings yet.
+    found.retain(|alert| alert.ts > (1_760_000_000 + 3 * day) as f64);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
         found[0].summary.contains("usual at this hour is"),
