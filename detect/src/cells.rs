@@ -10,7 +10,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use watchfire_event::{Column, Kind};
 
 /// The values of one column, typed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Cells<'a> {
     Str {
         keys: &'a Int32Array,
@@ -36,7 +36,7 @@ pub(crate) enum Cells<'a> {
 impl<'a> Cells<'a> {
     /// The cells of `column`; `None` when its array is not what its kind says.
     pub(crate) fn of(column: &'a Column) -> Option<Self> {
-        let array = &column.array;
+        let array = column.array();
         Some(match column.kind {
             Kind::Str => {
                 let (keys, values) = column.dictionary()?;

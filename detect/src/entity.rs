@@ -200,7 +200,9 @@ impl EntityReader {
     /// The entities of the row by kind.
     pub(crate) fn all(&self, fields: &BatchFields<'_>, row: usize) -> BTreeMap<String, String> {
         let first = |columns: &[usize]| {
-            let texts = columns.iter().filter_map(|i| fields.cells(*i)?.text(row));
+            let texts = columns
+                .iter()
+                .filter_map(|i| fields.cells_at(*i, row)?.text(row));
             texts.filter(|t| !t.is_empty()).map(|t| clip(&t)).next()
         };
         let mut found = BTreeMap::new();
@@ -224,7 +226,7 @@ impl EntityReader {
         let mut said = self
             .outward
             .iter()
-            .filter_map(|i| fields.cells(*i)?.text(row));
+            .filter_map(|i| fields.cells_at(*i, row)?.text(row));
         said.any(|word| OUTWARD.iter().any(|o| word.eq_ignore_ascii_case(o)))
     }
 }
@@ -243,7 +245,7 @@ pub(crate) fn field_of(fields: &BatchFields<'_>, kind: &str, row: usize) -> Opti
     let columns = names.iter().flat_map(|n| fields.named(n));
     let mut there = columns.filter(|i| {
         fields
-            .cells(**i)
+            .cells_at(**i, row)
             .and_then(|c| c.text(row))
             .is_some_and(|text| !text.is_empty())
     });

@@ -127,7 +127,7 @@ fn values(batch: &EventBatch, name: &str, data_type: &DataType) -> Result<ArrayR
 }
 
 fn convert(column: &Column, data_type: &DataType) -> Result<ArrayRef, StoreError> {
-    let array = &column.array;
+    let array = column.array();
     Ok(match (column.kind, data_type) {
         (Kind::StrList | Kind::IntList, DataType::Utf8) => Arc::new(lists_as_text(array)),
         (Kind::Json, DataType::Utf8) => Arc::new(json_as_text(column)),
@@ -158,7 +158,7 @@ fn lists_as_text(array: &ArrayRef) -> StringArray {
 /// JSON text, where a JSON null is no value.
 fn json_as_text(column: &Column) -> StringArray {
     let Some((keys, texts)) = column.dictionary() else {
-        return StringArray::new_null(column.array.len());
+        return StringArray::new_null(column.rows());
     };
     let text = |key: Option<i32>| {
         let text = texts.value(usize::try_from(key?).ok()?);

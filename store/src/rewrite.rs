@@ -146,7 +146,7 @@ fn write(
         };
         let batch = segment.read(|_| true, &kept)?;
         // A column whose values are all left out must not leave its name behind.
-        batches.push(batch.project(|c| c.array.null_count() < c.array.len()));
+        batches.push(batch.project(|c| c.count() > 0));
     }
     // Joining also takes values that no row uses out of the dictionaries.
     let batch = EventBatch::concat(&batches, BatchLimits::default().max_columns)?;

@@ -129,7 +129,7 @@ impl NameBook {
                 continue;
             };
             let is_noted = name.noted.is_some_and(|noted| noted >= day);
-            if !is_noted && column.array.null_count() < batch.rows() {
+            if !is_noted && column.count() > 0 {
                 name.noted = Some(day);
                 let text = name.stems.last().and_then(|s| self.texts.get(*s as usize));
                 text.iter().for_each(|text| note(text));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ahash::{HashMap, RandomState};
-use arrow::array::Array;
+use arrow::array::{Array, BooleanBufferBuilder};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use watchfire_event::Column;
 
@@ -138,24 +138,23 @@ fn find_columns(classes: &mut [OfClass], class_of: &[usize], columns: &[Column])
     // By class: the column that was found to have a value last.
     let mut last = vec![usize::MAX; classes.len()];
     for (number, column) in columns.iter().enumerate() {
-        let nulls = column.array.nulls().filter(|_| there > 1);
-        let Some(nulls) = nulls else {
+        if there <= 1 || column.count() == column.rows() {
             classes.iter_mut().for_each(|of| of.columns.push(number));
             continue;
-        };
+        }
         let mut found = 0;
-        for class in nulls.valid_indices().filter_map(|row| class_of.get(row)) {
-            if let (Some(last), Some(of)) = (last.get_mut(*class), classes.get_mut(*class))
-                && *last != number
-            {
+        let mut rows = column.rows_with_value();
+        let _ = rows.try_for_each(|row| {
+            let class = *class_of.get(row)?;
+            let (last, of) = (last.get_mut(class)?, classes.get_mut(class)?);
+            if *last != number {
                 *last = number;
                 of.columns.push(number);
                 found += 1;
-                if found == there {
-                    break;
-                }
             }
-        }
+            // All are known to have it.
+            (found < there).then_some(())
+        });
     }
 }
 
@@ -167,7 +166,7 @@ struct DecidingColumn<'a> {
 
 enum Deciding<'a> {
     Values(Vec<(Cells<'a>, Option<&'a NullBuffer>)>),
-    Presence(Vec<Cells<'a>>, BooleanBuffer),
+    Presence(BooleanBuffer),
 }
 
 fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
@@ -179,22 +178,24 @@ fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
             Some(above) => fields.below(above),
             None => fields.named(field).to_vec(),
         };
-        let found = found.iter().filter_map(|i| all.get(*i));
-        let found = found.filter_map(|c| Some((Cells::of(c)?, c.array.nulls())));
-        let found: Vec<_> = found.collect();
         if found.is_empty() {
             continue;
         }
+        let found = found.iter().filter_map(|i| all.get(*i));
         let columns = match decides {
-            Decides::Value => Deciding::Values(found),
+            Decides::Value => {
+                let found = found.filter_map(|c| Some((Cells::of(c)?, c.array().nulls())));
+                Deciding::Values(found.collect())
+            }
             Decides::Presence => {
-                let masks = found.iter().map(|(_, nulls)| match nulls {
-                    Some(nulls) => nulls.inner().clone(),
-                    None => BooleanBuffer::new_set(rows),
-                });
-                let any = masks.reduce(|a, b| &a | &b);
-                let any = any.unwrap_or_else(|| BooleanBuffer::new_unset(rows));
-                Deciding::Presence(found.into_iter().map(|(cells, _)| cells).collect(), any)
+                let mut any = BooleanBufferBuilder::new(rows);
+                any.append_n(rows, false);
+                for column in found {
+                    column
+                        .rows_with_value()
+                        .for_each(|row| any.set_bit(row, true));
+                }
+                Deciding::Presence(any.finish())
             }
         };
         out.push(DecidingColumn { field, columns });
@@ -221,7 +222,7 @@ impl DecidingColumn<'_> {
                     }
                 }
             }
-            Deciding::Presence(_, any) => {
+            Deciding::Presence(any) => {
                 for row in any.set_indices() {
                     if let Some(hash) = hashes.get_mut(row) {
                         *hash = mix(*hash, place);
@@ -238,8 +239,8 @@ impl DecidingColumn<'_> {
                     cells.texts(row, &mut |text| facts.add(self.field, text));
                 }
             }
-            Deciding::Presence(columns, _) => {
-                if columns.iter().any(|c| !c.is_null(row)) {
+            Deciding::Presence(any) => {
+                if any.value(row) {
                     facts.add(self.field, "");
                 }
             }

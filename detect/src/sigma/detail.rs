@@ -131,8 +131,8 @@ fn fingerprint(
                 continue;
             };
             let mut there = columns.iter().filter_map(|column| {
-                let cells = fields.cells(*column)?;
-                (!cells.is_null(row)).then_some((u32::try_from(*column).ok()?, cells))
+                let cells = fields.cells_at(*column, row)?;
+                Some((u32::try_from(*column).ok()?, cells))
             });
             let Some((column, cells)) = there.next() else {
                 continue;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::Array;
 use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
-use watchfire_event::{Column, EventBatch, Origin, field};
+use watchfire_event::{Column, EventBatch, Kind, Origin, field};
 
 use super::book::{BatchNames, Book, ByStem, NameBook, Stem};
 use super::listed::{asked, on_list};
@@ -23,6 +23,7 @@ use crate::intel::IntelSet;
 pub(crate) struct BatchFields<'a> {
     batch: &'a EventBatch,
     columns: &'a [Column],
+    /// Of the columns that have an array from the beginning.
     cells: Vec<Option<Cells<'a>>>,
     book: Book<'a>,
     names: BatchNames,
@@ -53,6 +54,17 @@ pub(crate) enum Lookup {
     All(Vec<Lookup>),
 }
 
+impl Lookup {
+    /// Adds the columns of which one must have a value so that this way gives one.
+    pub(crate) fn columns(&self, out: &mut Vec<usize>) {
+        match self {
+            Lookup::Columns(columns) | Lookup::Below(columns) => out.extend(columns),
+            Lookup::PathAndQuery { path, .. } => out.extend(path),
+            Lookup::All(parts) => parts.iter().for_each(|part| part.columns(out)),
+        }
+    }
+}
+
 impl<'a> BatchFields<'a> {
     /// Indexes the columns of `batch`.
     pub(crate) fn new(batch: &'a EventBatch) -> Self {
@@ -68,12 +80,11 @@ impl<'a> BatchFields<'a> {
 
     fn of_book(batch: &'a EventBatch, book: Book<'a>, names: BatchNames) -> Self {
         let columns = batch.columns();
-        let cells: Vec<_> = columns.iter().map(Cells::of).collect();
         let mut by_name = Vec::with_capacity(columns.len());
         let mut below = Vec::with_capacity(columns.len());
         let mut keyword_columns = Vec::new();
         let mut overflow = None;
-        for (i, (column, cells)) in columns.iter().zip(&cells).enumerate() {
+        for (i, column) in columns.iter().enumerate() {
             if column.origin == Origin::Meta {
                 if &*column.name == field::OVERFLOW {
                     overflow = Some(i);
@@ -84,19 +95,17 @@ impl<'a> BatchFields<'a> {
                 by_name.push((*name, i));
                 below.extend(above.iter().map(|stem| (*stem, i)));
             }
-            let has_strings = matches!(
-                cells,
-                Some(Cells::Str { .. } | Cells::StrList { .. } | Cells::Json { .. })
-            );
+            let has_strings = matches!(column.kind, Kind::Str | Kind::StrList | Kind::Json);
             if has_strings && column.origin != Origin::Mapped {
                 keyword_columns.push(i);
             }
         }
+        let made = |column: &'a Column| column.has_array().then(|| Cells::of(column))?;
         let lookups = RefCell::default();
         BatchFields {
             batch,
             columns,
-            cells,
+            cells: columns.iter().map(made).collect(),
             book,
             names,
             by_name: ByStem::new(by_name),
@@ -133,8 +142,22 @@ impl<'a> BatchFields<'a> {
     }
 
     /// The cells of a column.
-    pub(crate) fn cells(&self, column: usize) -> Option<&Cells<'a>> {
-        self.cells.get(column)?.as_ref()
+    pub(crate) fn cells(&self, column: usize) -> Option<Cells<'a>> {
+        match self.cells.get(column)? {
+            Some(cells) => Some(*cells),
+            None => Cells::of(self.columns.get(column)?),
+        }
+    }
+
+    /// The cells of a column that has a value in the row. Of one that has none, no array is made.
+    pub(crate) fn cells_at(&self, column: usize, row: usize) -> Option<Cells<'a>> {
+        match self.cells.get(column)? {
+            Some(cells) => (!cells.is_null(row)).then_some(*cells),
+            None => {
+                let column = self.columns.get(column)?;
+                column.has_value(row).then(|| Cells::of(column))?
+            }
+        }
     }
 
     /// The batch itself.
@@ -144,7 +167,7 @@ impl<'a> BatchFields<'a> {
 
     /// Name of the field in which a rule's field `name` has its value in the row.
     pub(crate) fn source_of(&self, family: Family, name: &str, row: usize) -> Option<Arc<str>> {
-        let there = |i: &&usize| self.cells(**i).is_some_and(|c| !c.is_null(row));
+        let there = |i: &&usize| self.cells_at(**i, row).is_some();
         let column = |lookup: &Lookup| match lookup {
             Lookup::Columns(columns) => columns.iter().find(there).copied(),
             Lookup::PathAndQuery { path, .. } => path.iter().find(there).copied(),
@@ -220,8 +243,8 @@ impl<'a> BatchFields<'a> {
         match lookup {
             Lookup::Columns(columns) => {
                 let mut values = Vec::new();
-                for cells in columns.iter().filter_map(|i| self.cells(*i)) {
-                    push_values(cells, row, &mut values);
+                for cells in columns.iter().filter_map(|i| self.cells_at(*i, row)) {
+                    push_values(&cells, row, &mut values);
                 }
                 match values.len() {
                     0 => None,
@@ -230,8 +253,11 @@ impl<'a> BatchFields<'a> {
                 }
             }
             Lookup::PathAndQuery { path, query } => {
-                let first =
-                    |columns: &[usize]| columns.iter().find_map(|i| self.cells(*i)?.text(row));
+                let first = |columns: &[usize]| {
+                    columns
+                        .iter()
+                        .find_map(|i| self.cells_at(*i, row)?.text(row))
+                };
                 let path = first(path)?;
                 Some(EventValue::Str(match first(query) {
                     Some(query) if !query.is_empty() => Cow::Owned(format!("{path}?{query}")),
@@ -254,14 +280,14 @@ impl<'a> BatchFields<'a> {
     fn below_text(&self, columns: &[usize], row: usize) -> Option<EventValue<'_>> {
         let mut text = String::new();
         for i in columns {
-            let (Some(cells), Some(column)) = (self.cells(*i), self.columns.get(*i)) else {
+            let (Some(cells), Some(column)) = (self.cells_at(*i, row), self.columns.get(*i)) else {
                 continue;
             };
             if column.origin == Origin::Inner {
                 continue;
             }
             if let Cells::Json { .. } = cells
-                && let Some(json) = json_text(cells, row)
+                && let Some(json) = json_text(&cells, row)
             {
                 text.push_str(&format!("\"{}\":{json},", last_segment(&column.name)));
             }
@@ -289,13 +315,13 @@ impl<'a> BatchFields<'a> {
 
     /// Has the row fields that have no column?
     pub(crate) fn has_overflow(&self, row: usize) -> bool {
-        let cells = self.overflow.and_then(|i| self.cells(i));
-        cells.is_some_and(|cells| !cells.is_null(row))
+        let column = self.overflow.and_then(|i| self.columns.get(i));
+        column.is_some_and(|column| column.has_value(row))
     }
 
     /// The row's fields that have no column, as an object.
     pub(crate) fn overflow(&self, row: usize) -> Option<Rc<Value>> {
-        let text = json_or_text(self.cells(self.overflow?)?, row)?;
+        let text = json_or_text(&self.cells_at(self.overflow?, row)?, row)?;
         let mut last = self.overflown.borrow_mut();
         if let Some((of, value)) = &*last
             && *of == row
@@ -319,13 +345,13 @@ impl<'a> BatchFields<'a> {
         row: usize,
         pred: &mut dyn FnMut(&str) -> bool,
     ) -> bool {
-        match self.cells(column) {
+        match self.cells_at(column, row) {
             Some(Cells::StrList { lists, members }) => {
-                !lists.is_null(row) && span(lists, row).any(|i| pred(members.value(i)))
+                span(lists, row).any(|i| pred(members.value(i)))
             }
-            Some(cells @ Cells::Json { .. }) => json_text(cells, row)
-                .filter(|text| text.contains('"'))
-                .is_some_and(|text| any_string_in(text, pred)),
+            Some(cells @ Cells::Json { .. }) => {
+                json_text(&cells, row).is_some_and(|text| any_json_text(text, pred))
+            }
             Some(cells) => cells.text(row).is_some_and(|text| pred(&text)),
             None => false,
         }
@@ -336,6 +362,11 @@ impl<'a> BatchFields<'a> {
         let value = self.overflow(row);
         value.is_some_and(|value| any_string(&value, pred))
     }
+}
+
+/// Is there a text in JSON that satisfies `pred`? Most of what is kept as JSON has none at all.
+pub(super) fn any_json_text(json: &str, pred: &mut dyn FnMut(&str) -> bool) -> bool {
+    json.contains('"') && any_string_in(json, pred)
 }
 
 /// The last part of a dotted name.
@@ -481,11 +512,11 @@ impl Event for RowEvent<'_> {
     }
 
     fn field_keys(&self) -> Vec<Cow<'_, str>> {
-        let has_value = |i: usize| self.fields.cells(i).is_some_and(|c| !c.is_null(self.row));
-        let columns = self.fields.columns.iter().enumerate();
+        let has_value = |c: &Column| c.has_value(self.row);
+        let columns = self.fields.columns.iter();
         columns
-            .filter(|(i, _)| has_value(*i))
-            .map(|(_, c)| Cow::Borrowed(&*c.name))
+            .filter(|c| has_value(c))
+            .map(|c| Cow::Borrowed(&*c.name))
             .collect()
     }
 }

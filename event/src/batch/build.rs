@@ -388,12 +388,7 @@ impl BatchBuilder {
             }
         }
         let batch = batch.filter(BooleanArray::from(alive).values());
-        let rows = batch.rows();
-        let kept = batch
-            .columns
-            .iter()
-            .filter(|c| c.array.null_count() < rows)
-            .cloned();
+        let kept = batch.columns.iter().filter(|c| c.count() > 0).cloned();
         EventBatch::from_columns(batch.received.clone(), kept.collect())
     }
 }

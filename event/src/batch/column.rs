@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
-use super::gather::{self, Arena, Laid, Need, Values};
+use super::gather;
+use super::held::Held;
 use super::interner::{Interner, Texts};
+use super::sparse::{Arena, Laid, Need, Values};
 use super::{Column, Kind, Origin};
 
 /// Path and name of a column, see the module's documentation.
@@ -172,63 +174,55 @@ impl ColumnBuilder {
     }
 
     /// Adds the room that [`ColumnBuilder::lay`] will take.
-    pub(super) fn add_need(&self, rows: usize, need: &mut Need) {
-        let words = rows.div_ceil(64);
-        if self.values < rows {
-            need.words += words;
-        }
+    pub(super) fn add_need(&self, need: &mut Need) {
+        need.columns += 1;
+        need.places += self.rows.len();
         match &self.data {
-            Data::Text { interner, .. } => {
-                need.i32s += rows + interner.texts.ends.len();
+            Data::Text { interner, keys } => {
+                need.i32s += keys.len() + interner.texts.ends.len();
                 need.text += interner.texts.text.len();
             }
-            Data::Int(_) => need.i64s += rows,
-            Data::Float(_) => need.f64s += rows,
-            Data::Bool(_) => need.words += words,
-            Data::StrList { members, .. } => {
-                need.i32s += rows + 1 + members.ends.len();
+            Data::Int(values) => need.i64s += values.len(),
+            Data::Float(values) => need.f64s += values.len(),
+            Data::Bool(values) => need.bools += values.len(),
+            Data::StrList { members, ends } => {
+                need.i32s += ends.len() + members.ends.len();
                 need.text += members.text.len();
             }
-            Data::IntList { members, .. } => {
-                need.i32s += rows + 1;
+            Data::IntList { members, ends } => {
+                need.i32s += ends.len();
                 need.i64s += members.len();
             }
         }
     }
 
-    /// Puts the values into the arena, as a column of `rows` rows.
-    pub(super) fn lay(&self, rows: usize, arena: &mut Arena) -> Laid {
-        let (at, values) = (&self.rows[..], self.values);
-        let nulls = (values < rows).then(|| mark(&mut arena.words, at, values, rows, |_| true));
+    /// Puts the values into the arena.
+    pub(super) fn lay(&self, arena: &mut Arena) {
+        let places = put(&mut arena.places, &self.rows);
         let values = match &self.data {
             Data::Text { interner, keys } => {
-                let keys = spread(&mut arena.i32s, keys, at, rows);
+                let codes = put(&mut arena.i32s, keys).start;
                 let (ends, text) = arena.put_texts(&interner.texts);
-                Values::Text { keys, ends, text }
+                Values::Text { codes, ends, text }
             }
-            Data::Int(values) => Values::Int(spread(&mut arena.i64s, values, at, rows)),
-            Data::Float(values) => Values::Float(spread(&mut arena.f64s, values, at, rows)),
-            Data::Bool(bools) => {
-                let is_set = |i: usize| bools.get(i) == Some(&true);
-                Values::Bool(mark(&mut arena.words, at, values, rows, is_set))
-            }
+            Data::Int(values) => Values::Int(put(&mut arena.i64s, values).start),
+            Data::Float(values) => Values::Float(put(&mut arena.f64s, values).start),
+            Data::Bool(values) => Values::Bool(put(&mut arena.bools, values).start),
             Data::StrList { members, ends } => {
-                let offsets = offsets(&mut arena.i32s, ends, at, rows);
+                let lists = put(&mut arena.i32s, ends).start;
                 let (ends, text) = arena.put_texts(members);
-                Values::StrList {
-                    offsets,
-                    ends,
-                    text,
-                }
+                Values::StrList { lists, ends, text }
             }
-            Data::IntList { members, ends } => {
-                let offsets = offsets(&mut arena.i32s, ends, at, rows);
-                let start = put(&mut arena.i64s, members);
-                let members = start..arena.i64s.len();
-                Values::IntList { offsets, members }
-            }
+            Data::IntList { members, ends } => Values::IntList {
+                lists: put(&mut arena.i32s, ends).start,
+                members: put(&mut arena.i64s, members),
+            },
         };
-        Laid { nulls, values }
+        arena.laid.push(Laid {
+            places,
+            count: self.values,
+            values,
+        });
     }
 
     /// Forgets all values and keeps the room for others.
@@ -281,7 +275,7 @@ impl ColumnBuilder {
     /// The finished column of `rows` rows.
     pub(super) fn finish(self, rows: usize) -> Result<Column, ArrowError> {
         let array = gather::alone(&self, rows)?;
-        Ok(self.column().with(array))
+        Ok(self.column().with(Held::Array(array)))
     }
 }
 
@@ -294,14 +288,14 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    pub(super) fn with(self, array: ArrayRef) -> Column {
+    pub(super) fn with(self, values: Held) -> Column {
         let (path, name) = self.names;
         Column {
             name,
             path,
             kind: self.kind,
             origin: self.origin,
-            array,
+            values,
         }
     }
 }
@@ -309,71 +303,17 @@ impl Bare {
 impl Arena {
     fn put_texts(&mut self, texts: &Texts) -> (Range<usize>, Range<usize>) {
         let ends = put(&mut self.i32s, &texts.ends);
-        let ends = ends..self.i32s.len();
         let text = self.text.len();
         self.text.push_str(&texts.text);
         (ends, text..self.text.len())
     }
 }
 
-/// Puts values behind those of other columns; gives where they begin.
-fn put<T: Copy>(out: &mut Vec<T>, values: &[T]) -> usize {
+/// Puts values behind those of other columns; gives where they are.
+fn put<T: Copy>(out: &mut Vec<T>, values: &[T]) -> Range<usize> {
     let start = out.len();
     out.extend_from_slice(values);
-    start
-}
-
-/// Puts one value a row behind those of other columns, those of the rows `at` (if empty, of the
-/// first rows) and zeros elsewhere; gives where they begin.
-fn spread<T: Copy + Default>(out: &mut Vec<T>, values: &[T], at: &[u32], rows: usize) -> usize {
-    if at.is_empty() {
-        let start = put(out, values);
-        out.resize(start + rows, T::default());
-        return start;
-    }
-    let start = out.len();
-    out.resize(start + rows, T::default());
-    let out = out.get_mut(start..).unwrap_or_default();
-    for (row, value) in at.iter().zip(values) {
-        if let Some(slot) = out.get_mut(*row as usize) {
-            *slot = *value;
-        }
-    }
-    start
-}
-
-/// Puts one bit a row: set for the rows `at` (if empty, the first ones) where `is_set` says so of
-/// the place of the value. Gives the word where they begin.
-fn mark(
-    out: &mut Vec<u64>,
-    at: &[u32],
-    values: usize,
-    rows: usize,
-    is_set: impl Fn(usize) -> bool,
-) -> usize {
-    let start = out.len();
-    out.resize(start + rows.div_ceil(64), 0);
-    let out = out.get_mut(start..).unwrap_or_default();
-    for i in (0..values).filter(|i| is_set(*i)) {
-        let row = at.get(i).map_or(i, |row| *row as usize);
-        if let Some(word) = out.get_mut(row / 64) {
-            *word |= 1 << (row % 64);
-        }
-    }
-    start
-}
-
-/// Puts where the list of each row begins, and where the last ends.
-fn offsets(out: &mut Vec<i32>, ends: &[i32], at: &[u32], rows: usize) -> usize {
-    let start = out.len();
-    let mut end = 0;
-    for (i, next) in ends.iter().enumerate() {
-        let row = at.get(i).map_or(i, |row| *row as usize);
-        out.resize(start + row + 1, end);
-        end = *next;
-    }
-    out.resize(start + rows + 1, end);
-    start
+    start..out.len()
 }
 
 /// Notes where the last list ends, or that of a fresh row.
@@ -413,7 +353,7 @@ impl Column {
             path,
             kind,
             origin,
-            array,
+            values: Held::Array(array),
         }
     }
 

@@ -127,7 +127,7 @@ fn sparsest_beyond(batches: &[EventBatch], max_columns: usize) -> HashMap<Place,
     for column in batches.iter().flat_map(|b| b.columns.iter()) {
         if matches!(column.origin, Origin::Own | Origin::Inner) {
             let place = (column.origin, column.kind, column.path.clone());
-            *counts.entry(place).or_default() += column.array.len() - column.array.null_count();
+            *counts.entry(place).or_default() += column.count();
         }
     }
     if counts.len() <= max_columns {
@@ -155,7 +155,7 @@ fn concat_column(
         .iter()
         .zip(batches)
         .map(|(column, batch)| match column {
-            Some(column) => column.array.clone(),
+            Some(column) => column.array().clone(),
             None => new_null_array(&data_type, batch.rows()),
         })
         .collect();
@@ -178,7 +178,7 @@ fn concat_dictionaries(
             keys.resize(keys.len() + batch.rows(), -1);
             continue;
         };
-        let dictionary = column.array.as_dictionary::<Int32Type>();
+        let dictionary = column.array().as_dictionary::<Int32Type>();
         let values = dictionary.values().as_string::<i32>();
         let mut renumbered: Vec<i32> = vec![-1; values.len()];
         for key in dictionary.keys() {

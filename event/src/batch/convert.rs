@@ -48,9 +48,9 @@ impl EventBatch {
             Arc::new(self.received.clone()),
         ];
         for column in self.columns.iter() {
-            let data_type = column.array.data_type().clone();
+            let data_type = column.array().data_type().clone();
             fields.push(Field::new(column.physical_name(), data_type, true));
-            arrays.push(column.array.clone());
+            arrays.push(column.array().clone());
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
     }

@@ -30,7 +30,7 @@ impl EventBatch {
         }
         let is_flags = |c: &Column| c.origin == Origin::Meta && &*c.name == field::FLAGS;
         let before = self.columns.iter().find(|c| is_flags(c));
-        let before = before.and_then(|c| c.array.as_list_opt::<i32>());
+        let before = before.and_then(|c| c.array().as_list_opt::<i32>());
         let members = before.and_then(|lists| lists.values().as_string_opt::<i32>());
         let set: usize = flags.iter().map(|(_, mask)| mask.count_set_bits()).sum();
         let members_before = members.map_or(0, StringArray::len);
@@ -53,8 +53,9 @@ impl EventBatch {
         }
         let array: ArrayRef = Arc::new(builder.finish());
         let column = Column::new(field::FLAGS, Kind::StrList, Origin::Meta, array);
-        let others = self.columns.iter().filter(|c| !is_flags(c));
-        let columns = others.cloned().chain([column]).collect();
+        let mut columns = Arc::unwrap_or_clone(self.columns);
+        columns.retain(|c| !is_flags(c));
+        columns.push(column);
         Self::assemble(self.seq, self.time, self.received, columns)
     }
 }

@@ -62,7 +62,7 @@ fn insert(object: &mut Map<String, Value>, keys: &[String], value: Value) {
 impl Column {
     /// The value of a row as JSON; `None` where there is none.
     pub fn json(&self, row: usize) -> Option<Value> {
-        let array = self.array.as_ref();
+        let array = self.array().as_ref();
         if row >= array.len() || array.is_null(row) {
             return None;
         }

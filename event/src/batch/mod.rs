@@ -21,10 +21,12 @@ mod convert;
 mod flags;
 mod gather;
 mod giveback;
+mod held;
 mod interner;
 mod names;
 mod parse;
 mod rows;
+mod sparse;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,11 +34,12 @@ mod values;
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, Int64Array, UInt64Array};
+use arrow::array::{Int64Array, UInt64Array};
 
 pub use build::BatchBuilder;
 pub use convert::TIME_COLUMN;
 pub use parse::{LineCode, LineError};
+pub use sparse::SparseTexts;
 pub(crate) use values::is_number;
 
 /// What the values of a column are, and the Arrow type that holds them.
@@ -83,7 +86,7 @@ pub struct ColumnShape {
     pub origin: Origin,
 }
 
-/// One Arrow array with what it means.
+/// Values of one kind at one path, see [`Column::array`].
 #[derive(Debug, Clone)]
 pub struct Column {
     /// What people query, see the module's documentation.
@@ -94,8 +97,7 @@ pub struct Column {
     pub kind: Kind,
     /// Where they come from.
     pub origin: Origin,
-    /// The values, one a row, null where the row has none.
-    pub array: ArrayRef,
+    values: held::Held,
 }
 
 /// Rows of events as columns. Cheap to clone.
@@ -107,7 +109,7 @@ pub struct EventBatch {
     pub(crate) time: Int64Array,
     /// Time of receipt of each row, nanoseconds since the epoch.
     pub(crate) received: Int64Array,
-    pub(crate) columns: Arc<[Column]>,
+    pub(crate) columns: Arc<Vec<Column>>,
     /// Columns by name, made when first asked for: many batches are only passed on.
     pub(crate) by_name: Arc<OnceLock<names::ByName>>,
 }

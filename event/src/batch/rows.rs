@@ -98,8 +98,9 @@ impl EventBatch {
     #[must_use]
     pub fn with_columns(self, extra: Vec<Column>) -> Self {
         let rows = self.rows();
-        let fitting = extra.into_iter().filter(|c| c.array.len() == rows);
-        let columns = self.columns.iter().cloned().chain(fitting).collect();
+        let fitting = extra.into_iter().filter(|c| c.rows() == rows);
+        let mut columns = Arc::unwrap_or_clone(self.columns);
+        columns.extend(fitting);
         Self::assemble(self.seq, self.time, self.received, columns)
     }
 
@@ -119,12 +120,7 @@ impl EventBatch {
         let columns = self
             .columns
             .iter()
-            .map(|c| {
-                Ok(Column {
-                    array: f(c.array.as_ref())?,
-                    ..c.clone()
-                })
-            })
+            .map(|c| Ok(c.with_array(f(c.array().as_ref())?)))
             .collect::<Result<Vec<_>, ArrowError>>()?;
         Ok(EventBatch {
             seq: f(&self.seq)?.as_primitive::<UInt64Type>().clone(),
@@ -189,37 +185,42 @@ impl Column {
     /// Keys and distinct values of a dictionary column ([`Kind::Str`], [`Kind::Json`]). The
     /// dictionary may hold values that no row uses.
     pub fn dictionary(&self) -> Option<(&Int32Array, &StringArray)> {
-        let dictionary = self.array.as_dictionary_opt::<Int32Type>()?;
+        let dictionary = self.array().as_dictionary_opt::<Int32Type>()?;
         Some((
             dictionary.keys(),
             dictionary.values().as_string_opt::<i32>()?,
         ))
     }
 
-    /// Bytes of its values, and about what an array takes besides. Columns can share buffers,
-    /// so the arrays themselves cannot be asked.
+    /// Bytes of its values as an array, and about what an array takes besides. Columns can share
+    /// buffers, so the arrays themselves cannot be asked, and one that was not made may yet be.
     fn memory_bytes(&self) -> usize {
         const ARRAY: usize = 256;
-        let array = self.array.as_ref();
-        let nulls = array.nulls().map_or(0, |_| array.len() / 8);
+        let rows = self.rows();
+        let nulls = if self.count() < rows { rows / 8 } else { 0 };
+        let cells = match self.kind {
+            Kind::Str | Kind::Json | Kind::StrList | Kind::IntList => 4 * rows,
+            Kind::Int | Kind::Float => 8 * rows,
+            Kind::Bool => rows / 8,
+        };
+        let content = self.sparse_bytes().unwrap_or_else(|| self.content_bytes());
+        ARRAY + nulls + cells + content
+    }
+
+    fn content_bytes(&self) -> usize {
         let texts = |values: &StringArray| values.value_data().len() + 4 * values.len();
-        let values = match self.kind {
-            Kind::Str | Kind::Json => {
-                let values = self.dictionary().map_or(0, |(_, values)| texts(values));
-                4 * array.len() + values
-            }
-            Kind::Int | Kind::Float => 8 * array.len(),
-            Kind::Bool => array.len() / 8,
+        match self.kind {
+            Kind::Str | Kind::Json => self.dictionary().map_or(0, |(_, values)| texts(values)),
             Kind::StrList => {
-                let lists = array.as_list_opt::<i32>();
+                let lists = self.array().as_list_opt::<i32>();
                 let members = lists.and_then(|l| l.values().as_string_opt::<i32>());
-                4 * array.len() + members.map_or(0, texts)
+                members.map_or(0, texts)
             }
             Kind::IntList => {
-                let members = array.as_list_opt::<i32>().map_or(0, |l| l.values().len());
-                4 * array.len() + 8 * members
+                let lists = self.array().as_list_opt::<i32>();
+                8 * lists.map_or(0, |l| l.values().len())
             }
-        };
-        ARRAY + nulls + values
+            Kind::Int | Kind::Float | Kind::Bool => 0,
+        }
     }
 }

@@ -13,7 +13,7 @@ impl Column {
     /// `false`, members of lists one by one. Of [`Kind::Json`] only numbers count: what is
     /// inside other JSON text is in inner columns.
     pub fn for_each_text<'a>(&'a self, row: usize, mut f: impl FnMut(Cow<'a, str>)) {
-        let array = self.array.as_ref();
+        let array = self.array().as_ref();
         if row >= array.len() || array.is_null(row) {
             return;
         }

@@ -71,7 +71,7 @@ fn exists(name: &str, batch: &EventBatch) -> BooleanBuffer {
 
 /// Rows with a value other than null.
 fn present(column: &Column) -> BooleanBuffer {
-    let array = column.array.as_ref();
+    let array = column.array().as_ref();
     if let (Kind::Json, Some((keys, values))) = (column.kind, column.dictionary()) {
         return by_dictionary(keys, values.len(), |i| values.value(i) != "null");
     }
@@ -127,7 +127,7 @@ fn test_any(test: &Test, batch: &EventBatch) -> BooleanBuffer {
 
 /// Rows of one column with a value that passes.
 fn column_mask(column: &Column, test: &Test, any_field: bool) -> BooleanBuffer {
-    let array = column.array.as_ref();
+    let array = column.array().as_ref();
     let rows = array.len();
     match column.kind {
         Kind::Str | Kind::Json => match column.dictionary() {

@@ -36,6 +36,9 @@ pub fn normalize(batch: EventBatch, mappings: &Mappings) -> EventBatch {
         }
     }
     let columns = targets.finish();
+    let times = times.finish();
+    // The columns need not be copied when nobody else has them.
+    drop(view);
     times.write(batch.with_columns(columns))
 }
 
@@ -73,10 +76,7 @@ fn constant(entry: &Entry, value: &str, rows: &BooleanBuffer, targets: &mut Targ
 fn present(batch: &EventBatch, name: &str) -> Option<BooleanBuffer> {
     let mut found: Option<BooleanBuffer> = None;
     for column in batch.named(name).filter(|c| c.origin == Origin::Own) {
-        let mut rows = match column.array.nulls() {
-            Some(nulls) => nulls.inner().clone(),
-            None => BooleanBuffer::new_set(batch.rows()),
-        };
+        let mut rows = column.mask();
         if column.kind == Kind::Json
             && let Some((keys, values)) = column.dictionary()
             && let Some(null) = values.iter().position(|v| v == Some("null"))

@@ -134,7 +134,7 @@ impl Target {
     /// Takes a whole column over without copying it, where it fits as it is.
     fn share(&mut self, column: &Column, entry: &Entry, rows: &BooleanBuffer) -> bool {
         let plain = entry.take == Take::All && entry.values.is_empty();
-        let nulls = column.array.nulls();
+        let nulls = column.array().nulls();
         let inside = match nulls {
             Some(nulls) => {
                 (nulls.inner() & rows).count_set_bits() == self.rows - nulls.null_count()
@@ -151,7 +151,7 @@ impl Target {
         if !(plain && inside && clean && self.untouched()) {
             return false;
         }
-        self.shared = Some((column.kind, column.array.clone()));
+        self.shared = Some((column.kind, column.array().clone()));
         match nulls {
             Some(nulls) => {
                 self.taken = nulls.inner().iter().collect();
@@ -189,7 +189,7 @@ impl Target {
     }
 
     fn fill_from(&mut self, column: &Column, entry: &Entry, rows: &BooleanBuffer) {
-        let rows = match column.array.nulls() {
+        let rows = match column.array().nulls() {
             Some(nulls) => nulls.inner() & rows,
             None => rows.clone(),
         };
@@ -333,7 +333,7 @@ fn set<T: Clone>(column: &mut Option<Vec<Option<T>>>, rows: usize, row: usize, v
 
 /// The value of a row of a column that is not a dictionary.
 fn scalar(column: &Column, row: usize) -> Option<Scalar<'_>> {
-    let array = column.array.as_ref();
+    let array = column.array().as_ref();
     Some(match column.kind {
         Kind::Int => Scalar::Int(array.as_primitive::<Int64Type>().value(row)),
         Kind::Float => Scalar::Float(array.as_primitive::<Float64Type>().value(row)),

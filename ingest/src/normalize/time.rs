@@ -45,7 +45,7 @@ impl Times {
         let earliest = if guess { EARLIEST_GUESS_NS } else { i64::MIN };
         let batch = self.batch.clone();
         for column in batch.named(name).filter(|c| c.origin == Origin::Own) {
-            let array = column.array.as_ref();
+            let array = column.array().as_ref();
             let rows = match array.nulls() {
                 Some(nulls) => nulls.inner() & rows,
                 None => rows.clone(),
@@ -122,6 +122,23 @@ impl Times {
         }
     }
 
+    /// What was found.
+    pub(super) fn finish(self) -> Found {
+        Found {
+            times: self.times,
+            unread: self.unread,
+        }
+    }
+}
+
+/// The times that were found.
+pub(super) struct Found {
+    times: Vec<Option<i64>>,
+    /// As in [`Times`].
+    unread: Vec<bool>,
+}
+
+impl Found {
     /// Sets times and flags. Events without a time take the time of receipt.
     pub(super) fn write(self, batch: EventBatch) -> EventBatch {
         let rows = batch.rows();

@@ -27,7 +27,7 @@ pub(crate) fn fields(view: &View) -> Vec<FieldInfo> {
     }
     for memory in &view.memory {
         for column in memory.batch.columns() {
-            if column.array.len() > column.array.null_count() {
+            if column.count() > 0 {
                 note(&mut seen, &ColumnInfo::of(column));
             }
         }

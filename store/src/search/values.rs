@@ -87,7 +87,7 @@ impl Value {
 /// How to number the values of a column that has one value a row. A dictionary is looked up
 /// once per distinct value.
 fn numbering(column: &Column) -> Numbering<'_> {
-    let array = &column.array;
+    let array = column.array();
     if let Some((keys, values)) = column.dictionary() {
         let mut known: Vec<Option<Option<u32>>> = vec![None; values.len()];
         return Box::new(move |row, names| {

@@ -201,10 +201,8 @@ impl Coded {
                 set.map(|row| Some(self.code(row) as u32)).collect()
             }
         };
-        Ok(Some(Column {
-            array: take(column.array.as_ref(), &places, None)?,
-            ..column.clone()
-        }))
+        let array = take(column.array().as_ref(), &places, None)?;
+        Ok(Some(column.with_array(array)))
     }
 
     /// Bytes of memory held.
@@ -229,7 +227,7 @@ type Numbered = (Vec<u16>, Vec<u32>);
 
 /// Numbers the values of a column; `None` when there are too many.
 fn number(column: &Column) -> Result<Option<Numbered>, StoreError> {
-    let array = &column.array;
+    let array = column.array();
     let present = |row: usize| array.is_valid(row);
     if let Some((keys, values)) = column.dictionary() {
         return Ok(number_dictionary(keys, values));
@@ -340,7 +338,7 @@ fn distinct_values(column: &Column, firsts: &[u32]) -> Result<EventBatch, StoreE
         }
         None => {
             let places: UInt32Array = firsts.iter().map(|r| Some(*r)).chain([None]).collect();
-            take(column.array.as_ref(), &places, None)?
+            take(column.array().as_ref(), &places, None)?
         }
     };
     debug_assert!(
@@ -402,7 +400,7 @@ mod tests {
                     prop_assert_eq!(&found, &expected, "{}", text);
                 }
                 let taken = coded.take(&Rows::All).unwrap().unwrap();
-                prop_assert_eq!(taken.array.len(), batch.rows());
+                prop_assert_eq!(taken.rows(), batch.rows());
                 let (low, high) = (cut.0.min(cut.1), cut.0.max(cut.1));
                 let range = (low.min(batch.rows()), high.min(batch.rows()));
                 let mut counts = vec![0; coded.distinct() + 1];

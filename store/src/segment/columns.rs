@@ -40,7 +40,7 @@ pub(crate) struct ColumnInfo {
 
 impl ColumnInfo {
     pub fn of(column: &Column) -> ColumnInfo {
-        let rows = column.array.len() - column.array.null_count();
+        let rows = column.count();
         let distinct = distinct_values(column);
         let access = choose(column, rows, distinct);
         ColumnInfo {
@@ -93,7 +93,7 @@ pub(crate) fn is_named(stored: &str, fields: &[String]) -> bool {
 /// The distinct strings of a dictionary column.
 pub(crate) fn dictionary_values(column: &Column) -> Option<&StringArray> {
     column
-        .array
+        .array()
         .as_dictionary_opt::<Int32Type>()?
         .values()
         .as_string_opt::<i32>()
@@ -112,14 +112,14 @@ fn estimate_distinct(column: &Column) -> usize {
     use std::collections::HashSet;
     let mut seen = HashSet::new();
     let mut looked = 0;
-    let step = (column.array.len() / (SAMPLE * 8)).max(1);
-    for row in (0..column.array.len()).step_by(step) {
+    let step = (column.rows() / (SAMPLE * 8)).max(1);
+    for row in (0..column.rows()).step_by(step) {
         if let Some(bits) = number_bits(column, row) {
             looked += 1;
             seen.insert(bits);
         }
     }
-    let present = column.array.len() - column.array.null_count();
+    let present = column.count();
     // Where most of the sample was new, so is most of the rest.
     if seen.len() * 2 > looked {
         present * seen.len() / looked.max(1)
@@ -130,7 +130,7 @@ fn estimate_distinct(column: &Column) -> usize {
 
 fn number_bits(column: &Column, row: usize) -> Option<u64> {
     use arrow::datatypes::{Float64Type, Int64Type};
-    let array = &column.array;
+    let array = column.array();
     if array.is_null(row) {
         return None;
     }

@@ -177,7 +177,7 @@ fn options() -> TextOptions {
 }
 
 fn text_at(column: &Column, row: usize) -> Option<&str> {
-    let dictionary = column.array.as_dictionary_opt::<Int32Type>()?;
+    let dictionary = column.array().as_dictionary_opt::<Int32Type>()?;
     let key = dictionary.key(row)?;
     Some(dictionary.values().as_string_opt::<i32>()?.value(key))
 }

@@ -32,7 +32,7 @@ pub(super) fn check(
         let [column] = batch.columns() else {
             return Err(corrupt(format!("{} cannot be read", info.stored)));
         };
-        let rows = (column.array.len() - column.array.null_count()) as u64;
+        let rows = column.count() as u64;
         if rows != info.rows {
             return Err(corrupt(format!(
                 "{} has {rows} values, not {}",

@@ -8,12 +8,12 @@ mod values;
 
 use std::sync::Arc;
 
-use arrow::array::Array;
 use rsigma_eval::evaluate_rule;
+use watchfire_event::Kind;
 
 use super::book::{NameBook, Stem};
 use super::classes::OfClass;
-use super::event::{BatchFields, Lookup, RowEvent};
+use super::event::{BatchFields, Lookup, RowEvent, any_json_text};
 use super::memory::{Memory, NOTHING};
 use super::names::stems;
 use super::program::Program;
@@ -156,25 +156,26 @@ impl<'r> Rows<'r> {
         Rows { all, chosen }
     }
 
+    fn has(&self, row: usize) -> bool {
+        self.chosen.is_empty() || self.chosen.get(row) == Some(&true)
+    }
+
     /// Visits the rows that have something in the column: of most columns, few.
     fn with_value(&self, fields: &BatchFields<'_>, column: usize, visit: &mut dyn FnMut(u32)) {
-        let batch = fields.batch();
-        let nulls = batch.columns().get(column).and_then(|c| c.array.nulls());
-        match nulls {
-            None => self.all.iter().for_each(|row| visit(*row)),
-            Some(nulls) if self.chosen.is_empty() => {
-                let rows = nulls
-                    .valid_indices()
-                    .filter_map(|row| u32::try_from(row).ok());
-                rows.for_each(visit);
-            }
-            Some(nulls) => {
-                let chosen = |row: &usize| self.chosen.get(*row) == Some(&true);
-                let rows = nulls.valid_indices().filter(chosen);
-                rows.filter_map(|row| u32::try_from(row).ok())
-                    .for_each(visit);
-            }
+        let Some(column) = fields.batch().columns().get(column) else {
+            return;
+        };
+        if column.count() == column.rows() {
+            self.all.iter().for_each(|row| visit(*row));
+            return;
         }
+        column.rows_with_value().for_each(|row| {
+            if self.has(row)
+                && let Ok(row) = u32::try_from(row)
+            {
+                visit(row);
+            }
+        });
     }
 }
 
@@ -266,7 +267,19 @@ impl<'s> Scan<'s> {
             [Lookup::Columns(columns)] if let [column] = &columns[..] => {
                 rows.with_value(fields, *column, &mut ask);
             }
-            _ => rows.all.iter().for_each(|row| ask(*row)),
+            // A test that anchors rules holds for a value only: rows without any need no look.
+            _ => {
+                let mut columns = Vec::new();
+                ways.iter().for_each(|way| way.columns(&mut columns));
+                let all = fields.batch().columns();
+                let counts = columns.iter().filter_map(|i| Some(all.get(*i)?.count()));
+                match counts.sum::<usize>() < rows.all.len() {
+                    true => columns
+                        .iter()
+                        .for_each(|column| rows.with_value(fields, *column, &mut ask)),
+                    false => rows.all.iter().for_each(|row| ask(*row)),
+                }
+            }
         }
     }
 
@@ -276,6 +289,9 @@ impl<'s> Scan<'s> {
             let Some(column) = self.keyword_columns.get(place).copied() else {
                 continue;
             };
+            if self.sparse_candidates(group, (place, column), rows, found) {
+                continue;
+            }
             rows.with_value(fields, column, &mut |row| {
                 self.keywords_in(group, (place, column), row as usize, &mut |memory, list| {
                     if !memory.rules(list).is_empty() {
@@ -285,6 +301,52 @@ impl<'s> Scan<'s> {
                 });
             });
         }
+    }
+
+    /// The same for the texts of a column that has no array: of many it need not be made. False
+    /// where it has one.
+    fn sparse_candidates(
+        &mut self,
+        group: usize,
+        (place, column): (usize, usize),
+        rows: &Rows<'_>,
+        found: &mut Vec<(u32, u32)>,
+    ) -> bool {
+        let Some(column) = self.fields.batch().columns().get(column) else {
+            return false;
+        };
+        let Some(texts) = column.sparse_texts() else {
+            return false;
+        };
+        texts.each(|row, code| {
+            let Some(number) = u32::try_from(row).ok().filter(|_| rows.has(row)) else {
+                return;
+            };
+            let mut note = |memory: &Memory, list: u32| {
+                if !memory.rules(list).is_empty() {
+                    found.push((number, list));
+                }
+            };
+            match column.kind {
+                Kind::Json => {
+                    any_json_text(texts.text(code), &mut |text| {
+                        let list = self.of_text(group, text);
+                        note(self.memory, list);
+                        false
+                    });
+                }
+                Kind::StrList => {
+                    let list = self.of_text(group, texts.text(code));
+                    note(self.memory, list);
+                }
+                _ => {
+                    let sizes = (texts.count(), column.rows());
+                    let list = self.of_code(group, (place, code), sizes, || texts.text(code));
+                    note(self.memory, list);
+                }
+            }
+        });
+        true
     }
 
     /// A row with fields that have no column: all that these fields can be, and their texts.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use arrow::array::{Array, Int32Array, StringArray};
+use arrow::array::Array;
 use rsigma_eval::{Event, EventValue};
 
 use super::Scan;
@@ -65,8 +65,8 @@ impl Scan<'_> {
         let fields = self.fields;
         let all = columns.iter().enumerate();
         let mut there = all.filter_map(|(place, column)| {
-            let cells = fields.cells(*column)?;
-            (!cells.is_null(row)).then_some((first + place, cells))
+            let cells = fields.cells_at(*column, row)?;
+            Some((first + place, cells))
         });
         let Some((place, cells)) = there.next() else {
             return Told::Nothing;
@@ -76,7 +76,9 @@ impl Scan<'_> {
         }
         match cells {
             Cells::Str { keys, values } => {
-                Told::List(self.of_code(group, place, (keys, values), row))
+                let code = usize::try_from(keys.value(row)).unwrap_or(0);
+                let sizes = (values.len(), keys.len());
+                Told::List(self.of_code(group, (place, code), sizes, || values.value(code)))
             }
             Cells::Int(cells) => Told::List(self.of_number(group, cells.value(row))),
             Cells::Bool(cells) => {
@@ -225,40 +227,40 @@ impl Scan<'_> {
         visit: &mut dyn FnMut(&Memory, u32) -> bool,
     ) -> bool {
         let fields = self.fields;
-        let Some(Cells::Str { keys, values }) = fields.cells(column) else {
+        let Some(cells) = fields.cells_at(column, row) else {
+            return false;
+        };
+        let Cells::Str { keys, values } = cells else {
             return fields.any_text_of(column, row, &mut |text| {
                 let list = self.of_text(group, text);
                 visit(self.memory, list)
             });
         };
-        if keys.is_null(row) {
-            return false;
-        }
-        let list = self.of_code(group, place, (keys, values), row);
+        let code = usize::try_from(keys.value(row)).unwrap_or(0);
+        let sizes = (values.len(), keys.len());
+        let list = self.of_code(group, (place, code), sizes, || values.value(code));
         visit(self.memory, list)
     }
 
-    /// The list of a text that the column has as a code.
-    fn of_code(
+    /// The list of a text that the column has as a code; it has so many distinct texts and rows.
+    pub(super) fn of_code<'t>(
         &mut self,
         group: usize,
-        place: usize,
-        (keys, values): (&Int32Array, &StringArray),
-        row: usize,
+        (place, code): (usize, usize),
+        (distinct, rows): (usize, usize),
+        text: impl FnOnce() -> &'t str,
     ) -> u32 {
-        let code = usize::try_from(keys.value(row)).unwrap_or(0);
         let known = self.code(group, place, code);
         if known != UNKNOWN {
             return known;
         }
-        let text = values.value(code);
         // What hardly repeats within a batch hardly repeats from batch to batch.
-        let list = if values.len() * REPEATS > keys.len() && values.len() >= FEW {
-            self.find_text(group, text)
+        let list = if distinct * REPEATS > rows && distinct >= FEW {
+            self.find_text(group, text())
         } else {
-            self.of_text(group, text)
+            self.of_text(group, text())
         };
-        self.set_code(group, place, code, values.len(), list);
+        self.set_code(group, place, code, distinct, list);
         list
     }
 }
@@ -271,16 +273,18 @@ fn all_texts<'v>(
     out: &mut Vec<Cow<'v, str>>,
 ) -> bool {
     match way {
-        Lookup::Columns(columns) => columns
-            .iter()
-            .filter_map(|i| fields.cells(*i))
-            .all(|cells| {
-                let is_text = matches!(cells, Cells::Str { .. });
-                if is_text {
-                    out.extend(cells.text(row));
-                }
-                is_text || cells.is_null(row)
-            }),
+        Lookup::Columns(columns) => {
+            columns
+                .iter()
+                .filter_map(|i| fields.cells_at(*i, row))
+                .all(|cells| {
+                    let is_text = matches!(cells, Cells::Str { .. });
+                    if is_text {
+                        out.extend(cells.text(row));
+                    }
+                    is_text || cells.is_null(row)
+                })
+        }
         Lookup::PathAndQuery { .. } => match fields.value(way, row) {
             Some(EventValue::Str(text)) => {
                 out.push(text);

@@ -1,0 +1,144 @@
+//! The values of a column: an array, or what it is made of when somebody asks.
+
+use std::sync::OnceLock;
+
+use arrow::array::{Array, ArrayRef, BooleanBufferBuilder, new_null_array};
+use arrow::buffer::BooleanBuffer;
+
+use super::sparse::{Sparse, SparseTexts};
+use super::{Column, Kind};
+
+/// How a column holds its values.
+#[derive(Debug, Clone)]
+pub(super) enum Held {
+    Array(ArrayRef),
+    Sparse {
+        sparse: Sparse,
+        /// Made when first asked for.
+        array: OnceLock<ArrayRef>,
+    },
+}
+
+impl Held {
+    /// Values of which no array is made yet.
+    pub(super) fn sparse(sparse: Sparse) -> Self {
+        let array = OnceLock::new();
+        Held::Sparse { sparse, array }
+    }
+
+    fn array(&self, kind: Kind) -> &ArrayRef {
+        match self {
+            Held::Array(array) => array,
+            Held::Sparse { sparse, array } => array.get_or_init(|| {
+                // Arrays are made to fit; if one did not, losing it must not lose the batch.
+                sparse.array().unwrap_or_else(|error| {
+                    debug_assert!(false, "column does not fit: {error}");
+                    new_null_array(&kind.data_type(), sparse.len())
+                })
+            }),
+        }
+    }
+}
+
+impl Column {
+    /// The values, one a row, null where the row has none. Asked for the first time, it may have
+    /// to be made; what can be told without it is cheaper to ask.
+    pub fn array(&self) -> &ArrayRef {
+        self.values.array(self.kind)
+    }
+
+    /// The same column with other values, which must be of its kind.
+    #[must_use]
+    pub fn with_array(&self, array: ArrayRef) -> Column {
+        Column {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            kind: self.kind,
+            origin: self.origin,
+            values: Held::Array(array),
+        }
+    }
+
+    /// Is the array made? Then it costs nothing to ask for it.
+    pub fn has_array(&self) -> bool {
+        match &self.values {
+            Held::Array(_) => true,
+            Held::Sparse { array, .. } => array.get().is_some(),
+        }
+    }
+
+    /// Rows of the column.
+    pub fn rows(&self) -> usize {
+        match &self.values {
+            Held::Array(array) => array.len(),
+            Held::Sparse { sparse, .. } => sparse.len(),
+        }
+    }
+
+    /// How many rows have a value.
+    pub fn count(&self) -> usize {
+        match &self.values {
+            Held::Array(array) => array.len() - array.null_count(),
+            Held::Sparse { sparse, .. } => sparse.count(),
+        }
+    }
+
+    /// The rows that have a value, rising.
+    pub fn rows_with_value(&self) -> impl Iterator<Item = usize> + '_ {
+        let (mut first, mut some, mut valid) = (0, None, None);
+        match &self.values {
+            Held::Array(array) => match array.nulls() {
+                Some(nulls) => valid = Some(nulls.valid_indices()),
+                None => first = array.len(),
+            },
+            Held::Sparse { sparse, .. } => match sparse.rows() {
+                Some(rows) => some = Some(rows.iter().map(|row| *row as usize)),
+                None => first = sparse.count(),
+            },
+        }
+        let some = some.into_iter().flatten();
+        (0..first).chain(some).chain(valid.into_iter().flatten())
+    }
+
+    /// The rows that have a value, as bits.
+    pub fn mask(&self) -> BooleanBuffer {
+        if let Held::Array(array) = &self.values {
+            return match array.nulls() {
+                Some(nulls) => nulls.inner().clone(),
+                None => BooleanBuffer::new_set(array.len()),
+            };
+        }
+        let mut mask = BooleanBufferBuilder::new(self.rows());
+        mask.append_n(self.rows(), false);
+        self.rows_with_value()
+            .for_each(|row| mask.set_bit(row, true));
+        mask.finish()
+    }
+
+    /// Has the row a value?
+    pub fn has_value(&self, row: usize) -> bool {
+        match &self.values {
+            Held::Array(array) => row < array.len() && array.is_valid(row),
+            Held::Sparse { sparse, .. } => match sparse.rows() {
+                Some(rows) => u32::try_from(row).is_ok_and(|row| rows.binary_search(&row).is_ok()),
+                None => row < sparse.count(),
+            },
+        }
+    }
+
+    /// The texts of a column of which no array was made yet.
+    pub fn sparse_texts(&self) -> Option<SparseTexts<'_>> {
+        match &self.values {
+            Held::Sparse { sparse, array } if array.get().is_none() => sparse.texts(),
+            _ => None,
+        }
+    }
+
+    /// Bytes of texts and members of lists, if they can be told without the array.
+    pub(super) fn sparse_bytes(&self) -> Option<usize> {
+        match &self.values {
+            Held::Sparse { sparse, .. } => Some(sparse.content_bytes()),
+            Held::Array(_) => None,
+        }
+    }
+}
