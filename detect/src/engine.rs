@@ -11,7 +11,7 @@ use serde_json::Value;
 use watchfire_event::{EventBatch, Query};
 
 use crate::activity::{Activity, day_of};
-use crate::alert::{AlertBook, AlertChange, Change, Shown};
+use crate::alert::{AlertBook, AlertChange, Change, Shown, Touched};
 use crate::budget::{self, Budget};
 use crate::cost::{Costs, SAMPLE, Watch};
 use crate::detectors::{Detector, Observed};
@@ -172,8 +172,18 @@ impl Engine {
     /// Evaluates the rows of `batch` in their order. Every alert that was raised or changed comes
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
+        self.process_all(std::slice::from_ref(batch))
+    }
+
+    /// As [`Engine::process`] for each of the batches in turn, but every alert comes once, as it is
+    /// after the last: what most of them change is then not copied with each.
+    pub fn process_all(&mut self, batches: &[EventBatch]) -> Vec<AlertChange> {
+        let mut touched = Touched::default();
+        for batch in batches {
+            self.take(batch, &mut |_, _| {}, &mut touched);
+        }
         let mut changes = Vec::new();
-        self.process_noting(batch, &mut |_, _| {}, &mut |shown, change| {
+        self.settle(touched, &mut |shown, change| {
             let alert = shown.alert();
             changes.push(AlertChange { alert, change });
         });
@@ -188,6 +198,26 @@ impl Engine {
         note: &mut dyn FnMut(&str, usize),
         show: &mut dyn FnMut(Shown<'_>, Change),
     ) {
+        let mut touched = Touched::default();
+        self.take(batch, note, &mut touched);
+        self.settle(touched, show);
+    }
+
+    fn settle(&mut self, touched: Touched, show: &mut dyn FnMut(Shown<'_>, Change)) {
+        let mut new = 0;
+        self.book.settle(touched, &mut |shown, change| {
+            new += u64::from(change == Change::New);
+            show(shown, change);
+        });
+        self.stats.alerts += new;
+    }
+
+    fn take(
+        &mut self,
+        batch: &EventBatch,
+        note: &mut dyn FnMut(&str, usize),
+        touched: &mut Touched,
+    ) {
         let mut book = std::mem::take(&mut self.names);
         let names = book.learn(batch);
         let day = day_of(batch);
@@ -196,7 +226,7 @@ impl Engine {
             book.note(batch, &names, day, note);
         }
         let fields = BatchFields::with_book(batch, &book, names).with_lists(self.rules.lists());
-        self.findings_of(&fields, day, note, show);
+        self.findings_of(&fields, day, note, touched);
         drop(fields);
         self.names = book;
     }
@@ -206,7 +236,7 @@ impl Engine {
         fields: &BatchFields<'_>,
         day: Option<i64>,
         note: &mut dyn FnMut(&str, usize),
-        show: &mut dyn FnMut(Shown<'_>, Change),
+        touched: &mut Touched,
     ) {
         let batch = fields.batch();
         let clock = Watch(self.clock);
@@ -221,12 +251,7 @@ impl Engine {
         let end = clock.now();
         // Stable: of a row, rules come before correlations and these before detectors.
         findings.sort_by_key(|finding| finding.row);
-        let mut new = 0;
-        self.alerts(batch, findings, &mut |shown, change| {
-            new += u64::from(change == Change::New);
-            show(shown, change);
-        });
-        self.stats.alerts += new;
+        self.alerts(batch, findings, touched);
         self.stats.events += batch.rows() as u64;
         self.stats.sigma_seconds += middle - start;
         self.stats.detector_seconds += end - middle;

@@ -221,11 +221,13 @@ impl Turn {
     fn take(&mut self, batches: Vec<EventBatch>, decoding: &Decoding) {
         let outcome = &mut self.outcome;
         outcome.decoding.add(decoding);
-        for batch in batches {
+        let batches = batches.into_iter().map(|batch| {
             let batch = batch.with_first_seq(self.next_seq);
             self.next_seq += batch.rows() as u64;
-            outcome.alerts.take(&mut outcome.engine, &batch);
-        }
+            batch
+        });
+        let batches: Vec<EventBatch> = batches.collect();
+        outcome.alerts.take(&mut outcome.engine, &batches);
     }
 }
 
@@ -284,8 +286,8 @@ struct Alerts {
 }
 
 impl Alerts {
-    fn take(&mut self, engine: &mut Engine, batch: &EventBatch) {
-        for change in engine.process(batch) {
+    fn take(&mut self, engine: &mut Engine, batches: &[EventBatch]) {
+        for change in engine.process_all(batches) {
             self.by_id.insert(change.alert.id.clone(), change.alert);
         }
     }

@@ -5,7 +5,7 @@ use watchfire_event::{AlertKind, EventBatch, Severity};
 
 use super::Engine;
 use crate::activity::Moment;
-use crate::alert::{Applied, Change, Shown, Touched};
+use crate::alert::{Applied, Touched};
 use crate::budget::Asking;
 use crate::calibrate::rounded;
 use crate::cost::DetectorState;
@@ -41,9 +41,9 @@ impl Engine {
         &mut self,
         batch: &EventBatch,
         findings: Vec<Finding>,
-        show: &mut dyn FnMut(Shown<'_>, Change),
+        touched: &mut Touched,
     ) {
-        let (mut touched, mut unseen) = (Touched::default(), Touched::default());
+        let mut unseen = Touched::default();
         for mut finding in findings {
             self.gate.weigh(&mut finding);
             let rule = finding.source.id();
@@ -51,7 +51,7 @@ impl Engine {
             let is_shadow = self.gate.is_shadow(rule);
             let (book, touched) = match is_shadow {
                 true => (&mut self.shadow, &mut unseen),
-                false => (&mut self.book, &mut touched),
+                false => (&mut self.book, &mut *touched),
             };
             let applied = book.apply(&finding, suppress_ns, touched);
             if !is_shadow && self.config.risk {
@@ -68,7 +68,6 @@ impl Engine {
                     (_, false) => counts.alerts += 1,
                 });
         }
-        self.book.settle(touched, show);
     }
 
     /// Weighs a finding that is part of an alert now: is the alert for people, or held back? One
