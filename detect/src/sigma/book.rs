@@ -100,6 +100,11 @@ impl NameBook {
         name.map_or(&[], |name| &name.stems)
     }
 
+    /// How many stems there are.
+    pub(crate) fn stems(&self) -> usize {
+        self.texts.len()
+    }
+
     /// The number of a text in lower case, if any column had it.
     pub(crate) fn find(&self, text: &str) -> Option<Stem> {
         self.by_text.get(text).copied()
@@ -161,36 +166,45 @@ impl Book<'_> {
 /// Columns by stem.
 #[derive(Debug, Default)]
 pub(crate) struct ByStem {
-    /// Rising, each with the place at which its columns begin.
-    stems: Vec<(Stem, usize)>,
+    /// By stem: where its columns begin. Those of the last end where the last place says.
+    starts: Vec<u32>,
     columns: Vec<usize>,
 }
 
 impl ByStem {
-    /// Sorts columns by their stems; those of one stem stay in their order.
-    pub(crate) fn new(mut pairs: Vec<(Stem, usize)>) -> Self {
-        pairs.sort_unstable();
-        let mut stems: Vec<(Stem, usize)> = Vec::with_capacity(pairs.len());
-        for (place, (stem, _)) in pairs.iter().enumerate() {
-            if stems.last().is_none_or(|(last, _)| last != stem) {
-                stems.push((*stem, place));
+    /// Puts columns by their stems; those of one stem stay in their order. There are so many
+    /// stems in all.
+    pub(crate) fn new(pairs: &[(Stem, usize)], stems: usize) -> Self {
+        let mut starts = vec![0; stems + 1];
+        for (stem, _) in pairs {
+            if let Some(count) = starts.get_mut(*stem as usize + 1) {
+                *count += 1;
             }
         }
-        ByStem {
-            stems,
-            columns: pairs.into_iter().map(|(_, column)| column).collect(),
+        let mut before = 0;
+        for start in &mut starts {
+            before += *start;
+            *start = before;
         }
+        let mut next = starts.clone();
+        let mut columns = vec![0; pairs.len()];
+        for (stem, column) in pairs {
+            if let Some(next) = next.get_mut(*stem as usize)
+                && let Some(place) = columns.get_mut(*next as usize)
+            {
+                *place = *column;
+                *next += 1;
+            }
+        }
+        ByStem { starts, columns }
     }
 
     /// The columns of a stem, rising.
     pub(crate) fn get(&self, stem: Stem) -> &[usize] {
-        let Ok(place) = self.stems.binary_search_by_key(&stem, |(stem, _)| *stem) else {
-            return &[];
-        };
-        let at = |place: usize| self.stems.get(place).map(|(_, start)| *start);
-        let start = at(place).unwrap_or(0);
-        let end = at(place + 1).unwrap_or(self.columns.len());
-        self.columns.get(start..end).unwrap_or_default()
+        let at = |place: usize| self.starts.get(place).map(|start| *start as usize);
+        let span = || Some(at(stem as usize)?..at(stem as usize + 1)?);
+        let span = span().and_then(|span| self.columns.get(span));
+        span.unwrap_or_default()
     }
 }
 
@@ -250,7 +264,7 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_stem() {
-        let by_stem = ByStem::new(vec![(7, 0), (3, 1), (7, 2), (9, 3)]);
+        let by_stem = ByStem::new(&[(7, 0), (3, 1), (7, 2), (9, 3)], 10);
         assert_eq!(by_stem.get(7), [0, 2]);
         assert_eq!(by_stem.get(3), [1]);
         assert_eq!(by_stem.get(9), [3]);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ahash::{HashMap, RandomState};
 use arrow::array::{Array, BooleanBufferBuilder};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use watchfire_event::Column;
+use arrow::buffer::BooleanBuffer;
+use watchfire_event::{Column, Kind};
 
 use super::SigmaRules;
 use super::event::BatchFields;
@@ -165,7 +165,7 @@ struct DecidingColumn<'a> {
 }
 
 enum Deciding<'a> {
-    Values(Vec<(Cells<'a>, Option<&'a NullBuffer>)>),
+    Values(Vec<&'a Column>),
     Presence(BooleanBuffer),
 }
 
@@ -183,10 +183,7 @@ fn deciding_columns<'a>(fields: &BatchFields<'a>) -> Vec<DecidingColumn<'a>> {
         }
         let found = found.iter().filter_map(|i| all.get(*i));
         let columns = match decides {
-            Decides::Value => {
-                let found = found.filter_map(|c| Some((Cells::of(c)?, c.array().nulls())));
-                Deciding::Values(found.collect())
-            }
+            Decides::Value => Deciding::Values(found.collect()),
             Decides::Presence => {
                 let mut any = BooleanBufferBuilder::new(rows);
                 any.append_n(rows, false);
@@ -208,18 +205,12 @@ impl DecidingColumn<'_> {
     fn hash(&self, hashes: &mut [u64], place: u64, hasher: &RandomState) {
         match &self.columns {
             Deciding::Values(columns) => {
-                for (cells, nulls) in columns {
-                    let mut values = HashedValues::new(cells, hasher);
-                    let rows = hashes.len();
-                    let mut add = |row: usize| {
+                for column in columns {
+                    hash_values(column, hasher, &mut |row, value| {
                         if let Some(hash) = hashes.get_mut(row) {
-                            *hash = mix(mix(*hash, place), values.of(row));
+                            *hash = mix(mix(*hash, place), value);
                         }
-                    };
-                    match nulls {
-                        Some(nulls) => nulls.valid_indices().for_each(&mut add),
-                        None => (0..rows).for_each(&mut add),
-                    }
+                    });
                 }
             }
             Deciding::Presence(any) => {
@@ -235,8 +226,10 @@ impl DecidingColumn<'_> {
     fn tell(&self, facts: &mut Facts, row: usize) {
         match &self.columns {
             Deciding::Values(columns) => {
-                for (cells, _) in columns {
-                    cells.texts(row, &mut |text| facts.add(self.field, text));
+                for column in columns.iter().filter(|column| column.has_value(row)) {
+                    if let Some(cells) = Cells::of(column) {
+                        cells.texts(row, &mut |text| facts.add(self.field, text));
+                    }
                 }
             }
             Deciding::Presence(any) => {
@@ -248,41 +241,37 @@ impl DecidingColumn<'_> {
     }
 }
 
-/// Hashes of values, of a text that comes again made once.
-struct HashedValues<'c> {
-    cells: &'c Cells<'c>,
-    hasher: &'c RandomState,
-    distinct: Vec<Option<u64>>,
-}
-
-impl<'c> HashedValues<'c> {
-    fn new(cells: &'c Cells<'c>, hasher: &'c RandomState) -> Self {
-        let distinct = match cells {
-            Cells::Str { values, .. } => vec![None; values.len()],
-            _ => Vec::new(),
-        };
-        HashedValues {
-            cells,
-            hasher,
-            distinct,
-        }
+/// Gives `add` the rows that have a value with its hash (of a list: of all members). A text that
+/// comes again is hashed once.
+fn hash_values(column: &Column, hasher: &RandomState, add: &mut dyn FnMut(usize, u64)) {
+    let sparse = column.sparse_texts().filter(|_| column.kind == Kind::Str);
+    if let Some(texts) = sparse {
+        let mut distinct = vec![None; texts.count()];
+        texts.each(|row, code| {
+            if let Some(known) = distinct.get_mut(code) {
+                let of = || hasher.hash_one(texts.text(code));
+                add(row, *known.get_or_insert_with(of));
+            }
+        });
+        return;
     }
-
-    /// Hash of a row's value (of a list: of all members), which is there.
-    fn of(&mut self, row: usize) -> u64 {
-        let HashedValues {
-            cells,
-            hasher,
-            distinct,
-        } = self;
-        if let Cells::Str { keys, values } = cells
-            && let Ok(code) = usize::try_from(keys.value(row))
-            && let Some(known) = distinct.get_mut(code)
-        {
-            return *known.get_or_insert_with(|| hasher.hash_one(values.value(code)));
+    let Some(cells) = Cells::of(column) else {
+        return;
+    };
+    if let Cells::Str { keys, values } = cells {
+        let mut distinct = vec![None; values.len()];
+        for row in column.rows_with_value() {
+            let code = usize::try_from(keys.value(row)).unwrap_or(0);
+            if let Some(known) = distinct.get_mut(code) {
+                let of = || hasher.hash_one(values.value(code));
+                add(row, *known.get_or_insert_with(of));
+            }
         }
+        return;
+    }
+    for row in column.rows_with_value() {
         let mut all = 0;
         cells.texts(row, &mut |text| all = mix(all, hasher.hash_one(text)));
-        all
+        add(row, all);
     }
 }

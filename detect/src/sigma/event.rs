@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::Array;
 use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 use watchfire_event::{Column, EventBatch, Kind, Origin, field};
@@ -14,8 +13,9 @@ use watchfire_event::{Column, EventBatch, Kind, Origin, field};
 use super::book::{BatchNames, Book, ByStem, NameBook, Stem};
 use super::listed::{asked, on_list};
 use super::names::FieldNames;
-use super::strings::{any_string, any_string_in};
+use super::strings::any_string;
 use super::taxonomy::{Family, candidates};
+use super::value::{any_json_text, json_or_text, json_text, last_segment, owned, push_values};
 use crate::cells::{Cells, span};
 use crate::intel::IntelSet;
 
@@ -101,6 +101,7 @@ impl<'a> BatchFields<'a> {
             }
         }
         let made = |column: &'a Column| column.has_array().then(|| Cells::of(column))?;
+        let stems = book.get().stems();
         let lookups = RefCell::default();
         BatchFields {
             batch,
@@ -108,8 +109,8 @@ impl<'a> BatchFields<'a> {
             cells: columns.iter().map(made).collect(),
             book,
             names,
-            by_name: ByStem::new(by_name),
-            below: ByStem::new(below),
+            by_name: ByStem::new(&by_name, stems),
+            below: ByStem::new(&below, stems),
             keyword_columns,
             overflow,
             lists: Arc::default(),
@@ -150,6 +151,7 @@ impl<'a> BatchFields<'a> {
     }
 
     /// The cells of a column that has a value in the row. Of one that has none, no array is made.
+    #[inline]
     pub(crate) fn cells_at(&self, column: usize, row: usize) -> Option<Cells<'a>> {
         match self.cells.get(column)? {
             Some(cells) => (!cells.is_null(row)).then_some(*cells),
@@ -361,78 +363,6 @@ impl<'a> BatchFields<'a> {
     pub(crate) fn any_overflow_text(&self, row: usize, pred: &mut dyn FnMut(&str) -> bool) -> bool {
         let value = self.overflow(row);
         value.is_some_and(|value| any_string(&value, pred))
-    }
-}
-
-/// Is there a text in JSON that satisfies `pred`? Most of what is kept as JSON has none at all.
-pub(super) fn any_json_text(json: &str, pred: &mut dyn FnMut(&str) -> bool) -> bool {
-    json.contains('"') && any_string_in(json, pred)
-}
-
-/// The last part of a dotted name.
-fn last_segment(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
-}
-
-fn json_text<'a>(cells: &Cells<'a>, row: usize) -> Option<&'a str> {
-    match cells {
-        Cells::Json { .. } => json_or_text(cells, row),
-        _ => None,
-    }
-}
-
-fn json_or_text<'a>(cells: &Cells<'a>, row: usize) -> Option<&'a str> {
-    match cells {
-        Cells::Json { keys, values } | Cells::Str { keys, values } if !keys.is_null(row) => {
-            Some(values.value(usize::try_from(keys.value(row)).ok()?))
-        }
-        _ => None,
-    }
-}
-
-fn push_values<'a>(cells: &Cells<'a>, row: usize, out: &mut Vec<EventValue<'a>>) {
-    if cells.is_null(row) {
-        return;
-    }
-    match cells {
-        Cells::Str { .. } => out.extend(cells.text(row).map(EventValue::Str)),
-        Cells::Int(a) => out.push(EventValue::Int(a.value(row))),
-        Cells::Float(a) => out.push(EventValue::Float(a.value(row))),
-        Cells::Bool(a) => out.push(EventValue::Bool(a.value(row))),
-        Cells::StrList { lists, members } => {
-            out.extend(span(lists, row).map(|i| EventValue::Str(Cow::Borrowed(members.value(i)))))
-        }
-        Cells::IntList { lists, members } => {
-            out.extend(span(lists, row).map(|i| EventValue::Int(members.value(i))));
-        }
-        Cells::Json { .. } => {
-            let parsed = json_text(cells, row).and_then(|t| serde_json::from_str(t).ok());
-            match parsed.map(owned) {
-                Some(EventValue::Array(members)) if !members.is_empty() => out.extend(members),
-                Some(value) => out.push(value),
-                None => {}
-            }
-        }
-    }
-}
-
-/// A JSON value as rsigma sees values, owning its strings.
-fn owned(value: Value) -> EventValue<'static> {
-    match value {
-        Value::Null => EventValue::Null,
-        Value::Bool(b) => EventValue::Bool(b),
-        Value::Number(n) => match n.as_i64() {
-            Some(i) => EventValue::Int(i),
-            None => EventValue::Float(n.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(s) => EventValue::Str(Cow::Owned(s)),
-        Value::Array(members) => EventValue::Array(members.into_iter().map(owned).collect()),
-        Value::Object(members) => EventValue::Map(
-            members
-                .into_iter()
-                .map(|(k, v)| (Cow::Owned(k), owned(v)))
-                .collect(),
-        ),
     }
 }
 

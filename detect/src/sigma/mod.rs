@@ -33,10 +33,11 @@ pub(crate) mod taxonomy;
 pub(crate) mod tests;
 pub(crate) mod told;
 mod trace;
+mod value;
 mod windows;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rsigma_eval::result::MatchDetailLevel;
 use rsigma_eval::{CompiledRule, Engine};
@@ -71,6 +72,8 @@ pub(crate) struct SigmaRules {
     /// Programs by their family and rules. Few: one for each kind of log source that events came
     /// from.
     programs: Mutex<Programs>,
+    /// Places of the rules of each log source, made when the first class of events is seen.
+    by_source: OnceLock<Vec<Vec<u32>>>,
     /// Engines of single rules, which explain their matches. Made when a rule first matches.
     alone: Mutex<HashMap<u32, Arc<Engine>>>,
 }
@@ -196,13 +199,29 @@ impl SigmaRules {
         self.compiled = engine.rules().to_vec();
     }
 
+    /// The rules that may see events of `class`, those of one log source together. There are
+    /// thousands of rules, and a few hundred log sources.
+    fn admitted(&self, class: &LogClass) -> impl Iterator<Item = &Vec<u32>> {
+        let by_source = self.by_source.get_or_init(|| {
+            let mut by_source: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+            for (place, rule) in (0u32..).zip(&self.compiled) {
+                let of = &rule.logsource;
+                let named = (&of.product, &of.service, &of.category);
+                by_source.entry(named).or_default().push(place);
+            }
+            by_source.into_values().collect()
+        });
+        let first = |rules: &Vec<u32>| self.compiled.get(*rules.first()? as usize);
+        by_source
+            .iter()
+            .filter(move |rules| first(rules).is_some_and(|rule| admits(&rule.logsource, class)))
+    }
+
     /// The program of the rules that may see events of `class`; `None` when there are none.
     fn program(&self, class: &LogClass) -> Option<Arc<Program>> {
-        let admitted: Vec<u32> = (0u32..)
-            .zip(&self.compiled)
-            .filter(|(_, rule)| admits(&rule.logsource, class))
-            .map(|(i, _)| i)
-            .collect();
+        let admitted = self.admitted(class);
+        let mut admitted: Vec<u32> = admitted.flatten().copied().collect();
+        admitted.sort_unstable();
         if admitted.is_empty() {
             return None;
         }

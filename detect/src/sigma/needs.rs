@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::SigmaRules;
 use super::load::source;
-use super::logsource::{LogClass, admits};
+use super::logsource::LogClass;
 use super::taxonomy::candidates_of_all;
 use crate::needs::Need;
 
@@ -83,9 +83,9 @@ impl SigmaRules {
 
     /// The log sources of rules that may see events of a class.
     pub(super) fn log_sources(&self, class: &LogClass) -> BTreeSet<String> {
-        let rules = self.compiled.iter().map(|rule| &rule.logsource);
-        let admitted = rules.filter(|logsource| admits(logsource, class));
-        admitted.map(|logsource| source(Some(logsource))).collect()
+        let rules = self.admitted(class).filter_map(|rules| rules.first());
+        let rules = rules.filter_map(|rule| self.compiled.get(*rule as usize));
+        rules.map(|rule| source(Some(&rule.logsource))).collect()
     }
 
     /// What a correlation needs; `None` while that of a part is not known.

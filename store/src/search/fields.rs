@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
 use watchfire_event::{Kind, Origin};
 
 use super::FieldInfo;

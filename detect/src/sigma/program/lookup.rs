@@ -14,6 +14,9 @@ use crate::intel::IntelSet;
 
 /// Parts up to this many bytes together can be searched by a table, which is faster and larger.
 const MAX_TABLE_BYTES: usize = 48 << 10;
+/// An automaton is made once so many bytes were searched: until then each part is looked for by
+/// itself.
+const WORTH_AN_AUTOMATON: usize = 1 << 10;
 /// A table is made once so many bytes were searched: most fields of most log sources never see
 /// as many.
 const WORTH_A_TABLE: usize = 256 << 10;
@@ -45,7 +48,9 @@ pub(crate) struct TestSet {
 #[derive(Debug)]
 struct Parts {
     texts: Vec<String>,
-    automaton: AhoCorasick,
+    /// Made when it is worth it: most fields of a log source's rules hardly come, or never. `None`
+    /// where there are too many parts for one.
+    automaton: OnceLock<Option<AhoCorasick>>,
     /// Bytes searched so far, and the table that was then made; `None` where none can be.
     searched: AtomicUsize,
     table: OnceLock<Option<AhoCorasick>>,
@@ -109,27 +114,18 @@ impl TestSet {
         }
         let mut parts: Vec<(String, Vec<Asked>)> = parts.into_iter().collect();
         parts.sort_by(|a, b| a.0.cmp(&b.0));
-        let (texts, asked): (Vec<String>, Vec<Vec<Asked>>) = parts.into_iter().unzip();
-        match automaton(&texts, AhoCorasickKind::ContiguousNFA) {
-            Some(automaton) => {
-                self.parts = Some(Parts {
-                    shortest: texts.iter().map(String::len).min().unwrap_or(0),
-                    in_identifiers: texts.iter().any(|text| is_identifier(text)),
-                    texts,
-                    automaton,
-                    searched: AtomicUsize::new(0),
-                    table: OnceLock::new(),
-                    asked,
-                });
-            }
-            // Too many for an automaton: their tests are asked about every value.
-            None => {
-                let all = asked.iter().flatten().map(|asked| asked.test);
-                self.always.extend(all);
-                self.always.sort_unstable();
-                self.always.dedup();
-            }
-        }
+        let parts = parts.into_iter();
+        let parts = parts.map(|(text, asked)| (text.to_ascii_lowercase(), asked));
+        let (texts, asked): (Vec<String>, Vec<Vec<Asked>>) = parts.unzip();
+        self.parts = Some(Parts {
+            shortest: texts.iter().map(String::len).min().unwrap_or(0),
+            in_identifiers: texts.iter().any(|text| is_identifier(text)),
+            texts,
+            automaton: OnceLock::new(),
+            searched: AtomicUsize::new(0),
+            table: OnceLock::new(),
+            asked,
+        });
     }
 
     /// The numbers of the tests that hold without a value.
@@ -270,31 +266,50 @@ impl TestSet {
             if searched.len() < parts.shortest || !parts.in_identifiers && is_identifier(text) {
                 return;
             }
-            for hit in parts
-                .automaton(searched.len())
-                .find_overlapping_iter(searched)
-            {
-                let asked = parts.asked.get(hit.pattern().as_usize());
+            parts.search(searched, &mut |part| {
+                let asked = parts.asked.get(part);
                 found.extend(asked.into_iter().flatten().map(keep));
-            }
+            });
         }
     }
 }
 
 impl Parts {
-    /// What to search so many bytes more with.
-    fn automaton(&self, bytes: usize) -> &AhoCorasick {
-        if let Some(table) = self.table.get() {
-            return table.as_ref().unwrap_or(&self.automaton);
+    /// Tells the places of the parts that the text has, letter case of ASCII aside.
+    fn search(&self, text: &str, found: &mut dyn FnMut(usize)) {
+        if let Some(automaton) = self.automaton(text.len()) {
+            let hits = automaton.find_overlapping_iter(text);
+            hits.for_each(|hit| found(hit.pattern().as_usize()));
+            return;
         }
-        if self.searched.fetch_add(bytes, Ordering::Relaxed) < WORTH_A_TABLE {
-            return &self.automaton;
+        let text = text.to_ascii_lowercase();
+        for (place, part) in self.texts.iter().enumerate() {
+            if text.contains(part.as_str()) {
+                found(place);
+            }
+        }
+    }
+
+    /// What to search so many bytes more with; `None` while it is not worth an automaton, and
+    /// where none can be made.
+    fn automaton(&self, bytes: usize) -> Option<&AhoCorasick> {
+        let make = || automaton(&self.texts, AhoCorasickKind::ContiguousNFA);
+        let small = || self.automaton.get_or_init(make).as_ref();
+        if let Some(table) = self.table.get() {
+            return table.as_ref().or_else(small);
+        }
+        let searched = self.searched.fetch_add(bytes, Ordering::Relaxed);
+        if searched < WORTH_AN_AUTOMATON {
+            return None;
+        }
+        if searched < WORTH_A_TABLE {
+            return small();
         }
         let table = self.table.get_or_init(|| {
             let all: usize = self.texts.iter().map(String::len).sum();
             (all <= MAX_TABLE_BYTES).then(|| automaton(&self.texts, AhoCorasickKind::DFA))?
         });
-        table.as_ref().unwrap_or(&self.automaton)
+        table.as_ref().or_else(small)
     }
 }
 

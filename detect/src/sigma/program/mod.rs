@@ -63,6 +63,8 @@ pub(crate) struct Group {
     /// Do they ask threat lists? These change, so that no answer is remembered.
     pub(crate) lists: bool,
     pub(crate) tests: TestSet,
+    /// Tests that hold where the field has no value, rising.
+    pub(crate) without_value: Vec<u32>,
 }
 
 impl Program {
@@ -159,6 +161,7 @@ fn groups(lowering: &mut Lowering, anchored: &[Vec<u32>]) -> (Vec<Group>, Vec<u3
             place,
             anchors,
             lists,
+            without_value: tests.without_value(),
             tests,
         });
     }

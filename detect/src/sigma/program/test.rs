@@ -55,27 +55,78 @@ impl Test {
     }
 }
 
-/// The matcher as text. Not its own debug form: that would print whole automata.
+/// The matcher as text. Not its own debug form: that would print whole automata, and takes long
+/// where there are thousands of rules.
 fn key(matcher: &CompiledMatcher) -> String {
-    let all = |children: &[CompiledMatcher]| -> String {
-        let keys: Vec<String> = children.iter().map(key).collect();
-        format!("{keys:?}")
-    };
-    match matcher {
+    let mut key = String::new();
+    write_key(matcher, &mut key);
+    key
+}
+
+fn write_key(matcher: &CompiledMatcher, out: &mut String) {
+    let (name, text, case_insensitive) = match matcher {
+        CompiledMatcher::Exact {
+            value,
+            case_insensitive,
+        } => ("is", value, case_insensitive),
+        CompiledMatcher::Contains {
+            value,
+            case_insensitive,
+        } => ("has", value, case_insensitive),
+        CompiledMatcher::StartsWith {
+            value,
+            case_insensitive,
+        } => ("starts", value, case_insensitive),
+        CompiledMatcher::EndsWith {
+            value,
+            case_insensitive,
+        } => ("ends", value, case_insensitive),
         CompiledMatcher::AhoCorasickSet {
             case_insensitive,
             needles,
             ..
-        } => format!("Set({case_insensitive}, {needles:?})"),
-        CompiledMatcher::Not(inner) => format!("Not({})", key(inner)),
-        CompiledMatcher::AnyOf(children) => format!("AnyOf{}", all(children)),
-        CompiledMatcher::AllOf(children) => format!("AllOf{}", all(children)),
-        CompiledMatcher::CaseInsensitiveGroup { children, mode } => {
-            format!("Group({mode:?}){}", all(children))
+        } => {
+            write_name("set", *case_insensitive, out);
+            needles.iter().for_each(|needle| write_text(needle, out));
+            return write_end(out);
         }
-        CompiledMatcher::TimestampPart { part, inner } => format!("{part:?}({})", key(inner)),
-        leaf => format!("{leaf:?}"),
-    }
+        CompiledMatcher::Not(inner) => return write_all("not", std::slice::from_ref(inner), out),
+        CompiledMatcher::AnyOf(children) => return write_all("any", children, out),
+        CompiledMatcher::AllOf(children) => return write_all("all", children, out),
+        CompiledMatcher::CaseInsensitiveGroup { children, mode } => {
+            return write_all(&format!("group {mode:?}"), children, out);
+        }
+        CompiledMatcher::TimestampPart { part, inner } => {
+            return write_all(&format!("{part:?}"), std::slice::from_ref(inner), out);
+        }
+        leaf => return write_text(&format!("{leaf:?}"), out),
+    };
+    write_name(name, *case_insensitive, out);
+    write_text(text, out);
+}
+
+fn write_all(name: &str, children: &[impl std::borrow::Borrow<CompiledMatcher>], out: &mut String) {
+    write_name(name, false, out);
+    children
+        .iter()
+        .for_each(|child| write_key(child.borrow(), out));
+    write_end(out);
+}
+
+fn write_name(name: &str, case_insensitive: bool, out: &mut String) {
+    out.push_str(name);
+    out.push(if case_insensitive { '~' } else { '=' });
+}
+
+fn write_end(out: &mut String) {
+    out.push(';');
+}
+
+/// Says where the text ends before it begins, so that no two lists of texts are written alike.
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&text.len().to_string());
+    out.push(':');
+    out.push_str(text);
 }
 
 /// Does the matcher look at other fields of the event than its own?

@@ -8,17 +8,20 @@ mod values;
 
 use std::sync::Arc;
 
+use arrow::array::Array;
 use rsigma_eval::evaluate_rule;
 use watchfire_event::Kind;
 
 use super::book::{NameBook, Stem};
 use super::classes::OfClass;
-use super::event::{BatchFields, Lookup, RowEvent, any_json_text};
+use super::event::{BatchFields, Lookup, RowEvent};
 use super::memory::{Memory, NOTHING};
 use super::names::stems;
 use super::program::Program;
 use super::program::expr::{Facts, Place};
 use super::program::lookup::Room;
+use super::value::any_json_text;
+use crate::cells::Cells;
 use crate::cost::{SAMPLE, Watch};
 
 /// A program with what it remembers of values.
@@ -209,7 +212,7 @@ impl<'s> Scan<'s> {
         let groups = program.groups.len();
         let memory = &mut scanner.memory;
         let absent = program.groups.iter().map(|group| match group.place {
-            Place::Field(_) => memory.list(&group.tests.without_value(), program),
+            Place::Field(_) => memory.list(&group.without_value, program),
             Place::Keywords => NOTHING,
         });
         Scan {
@@ -290,6 +293,18 @@ impl<'s> Scan<'s> {
                 continue;
             };
             if self.sparse_candidates(group, (place, column), rows, found) {
+                continue;
+            }
+            if let Some(Cells::Str { keys, values }) = fields.cells(column) {
+                let sizes = (values.len(), keys.len());
+                rows.with_value(fields, column, &mut |row| {
+                    let code = usize::try_from(keys.value(row as usize)).unwrap_or(0);
+                    let text = || values.value(code);
+                    let list = self.of_code(group, (place, code), sizes, text);
+                    if !self.memory.rules(list).is_empty() {
+                        found.push((row, list));
+                    }
+                });
                 continue;
             }
             rows.with_value(fields, column, &mut |row| {

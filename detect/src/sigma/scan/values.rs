@@ -243,6 +243,7 @@ impl Scan<'_> {
     }
 
     /// The list of a text that the column has as a code; it has so many distinct texts and rows.
+    #[inline]
     pub(super) fn of_code<'t>(
         &mut self,
         group: usize,
