@@ -142,3 +142,70 @@ impl Column {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::{BatchBuilder, BatchLimits, Column, EventBatch, Kind, RowMeta};
+
+    /// Rows of which few have each field: some at the beginning, the others with gaps.
+    fn batch() -> EventBatch {
+        let mut builder = BatchBuilder::new(BatchLimits::default());
+        let meta = RowMeta {
+            received_ns: 0,
+            source: "test".into(),
+        };
+        for row in 0..200 {
+            let line = match row {
+                0..3 => r#"{"first":"ä","early":[1,2]}"#.to_owned(),
+                50 | 120 => format!(r#"{{"s":"v{row}","i":{row},"l":["a","b"],"j":[1,"x"]}}"#),
+                121 => r#"{"s":"v50","f":0.5,"b":true,"l":["c"],"j":{},"s2":""}"#.to_owned(),
+                _ => "{}".to_owned(),
+            };
+            builder.push(line.as_bytes(), &meta).unwrap();
+        }
+        builder.finish()
+    }
+
+    /// What a sparse column says of itself.
+    fn told(column: &Column) -> (usize, Vec<usize>, Vec<bool>, Vec<bool>) {
+        let has = (0..column.rows() + 2).map(|row| column.has_value(row));
+        let mask = column.mask().iter().collect();
+        let rows = column.rows_with_value().collect();
+        (column.count(), rows, has.collect(), mask)
+    }
+
+    #[test]
+    fn what_is_told_without_an_array_is_what_the_array_says() {
+        let batch = batch();
+        let mut kinds: Vec<Kind> = Vec::new();
+        for column in batch.columns().iter().filter(|c| !c.has_array()) {
+            let without = told(column);
+            assert!(!column.has_array(), "{}", column.name);
+            let texts = column.sparse_texts().map(|texts| {
+                let mut all = Vec::new();
+                texts.each(|row, code| all.push((row, texts.text(code).to_owned())));
+                all
+            });
+            let with = column.with_array(column.array().clone());
+            assert_eq!(without, told(&with), "{}", column.name);
+            assert!(column.sparse_texts().is_none(), "{}", column.name);
+            if let Some(texts) = texts {
+                let mut all = Vec::new();
+                for row in 0..with.rows() {
+                    match (with.kind, with.json(row)) {
+                        (_, None) => {}
+                        (Kind::Json, Some(value)) => all.push((row, value.to_string())),
+                        (_, Some(_)) => with.for_each_text(row, |t| all.push((row, t.into()))),
+                    }
+                }
+                assert_eq!(texts, all, "{}", column.name);
+            }
+            kinds.push(column.kind);
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
+    }
+}
