@@ -1,0 +1,328 @@
+//! What one service or host sends, and what it should.
+
+use serde::{Deserialize, Serialize};
+
+use super::MINUTE_NS;
+use super::gaps::Gaps;
+use crate::calibrate::{lower_chances, lower_tail};
+use crate::calibration::Calibration;
+
+/// Minutes of a bin.
+const BIN: i64 = 5;
+const BINS_PER_DAY: i64 = 24 * 60 / BIN;
+const DAYS: i64 = 8;
+const BINS: usize = (BINS_PER_DAY * DAYS) as usize;
+/// Minutes kept one by one.
+const MINUTES: usize = 64;
+/// Minutes that are judged together.
+const WINDOWS: [i64; 6] = [3, 5, 7, 10, 15, HOUR];
+/// The longest of them. What is expected of an hour is off by more than chance, for all its
+/// minutes alike, so the spread counts twice.
+const HOUR: i64 = 60;
+const HOUR_SPREAD: f64 = 2.0;
+/// The fewest events that must be expected in them.
+const LEAST: f64 = 8.0;
+/// Minutes that a pause must last to be judged: a release takes two.
+const PAUSE: i64 = 3;
+/// Taken from the score of a pause: every event begins one, so there are many to go wrong.
+const MANY: f64 = 1.5;
+/// Bins before and after that are averaged with the one of the same time.
+const AROUND: i64 = 4;
+/// Bins whose expectations are kept.
+const HABITS: usize = 40;
+/// Of a bin of which nothing is expected yet.
+const UNKNOWN: f32 = -1.0;
+/// Bins that tell how busy it is, before the ones that are judged.
+const BUSY: i64 = 24;
+/// Of what is usual, more than this is business and no silence.
+const LEFT: f64 = 0.2;
+
+/// What one source sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Source {
+    pub(super) service: String,
+    /// Of a host: its name.
+    pub(super) host: Option<String>,
+    /// Its own key, and of a host that of its service.
+    pub(super) key: u64,
+    pub(super) of: u64,
+    /// First minute it was seen.
+    pub(super) born: i64,
+    /// Minute of the last event.
+    pub(super) last: i64,
+    /// Counts by bin, a ring.
+    bins: Vec<u16>,
+    /// Counts by minute, a ring.
+    minutes: Vec<u16>,
+    /// What the past led to expect of the last bins, a ring.
+    habits: Vec<f32>,
+    /// How busy the last hours were compared with what was expected of them.
+    ratio: f32,
+    /// How far expectations were off: mean of (count - expected)^2 / expected.
+    spread: f32,
+    /// Event time of the newest event.
+    #[serde(default)]
+    newest_ns: i64,
+    /// Its pauses.
+    #[serde(default)]
+    gaps: Gaps,
+    /// Alert is out since this minute.
+    pub(super) silent_since: Option<i64>,
+}
+
+/// A source that says too little.
+pub(super) struct Quiet {
+    pub(super) key: u64,
+    pub(super) score: f64,
+    pub(super) window: i64,
+    pub(super) count: u64,
+    pub(super) expected: f64,
+}
+
+impl Source {
+    /// Memory that one takes, about.
+    pub(super) const BYTES: usize = size_of::<Source>() + (BINS + MINUTES) * 2 + HABITS * 4 + 64;
+
+    pub(super) fn new(
+        service: &str,
+        host: Option<&str>,
+        (key, of): (u64, u64),
+        minute: i64,
+    ) -> Self {
+        Source {
+            service: service.to_owned(),
+            host: host.map(str::to_owned),
+            key,
+            of,
+            born: minute,
+            last: minute,
+            bins: vec![0; BINS],
+            minutes: vec![0; MINUTES],
+            habits: vec![UNKNOWN; HABITS],
+            ratio: 1.0,
+            spread: 2.0,
+            newest_ns: 0,
+            gaps: Gaps::default(),
+            silent_since: None,
+        }
+    }
+
+    /// Counts an event, when it is minute `now`.
+    pub(super) fn add(&mut self, time_ns: i64, now: i64) {
+        let minute = time_ns.div_euclid(MINUTE_NS);
+        // What comes later than the rings reach back is of no use.
+        if minute > now || now - minute >= 60 {
+            return;
+        }
+        self.pause(time_ns);
+        self.last = self.last.max(minute);
+        if let Some(count) = self.minutes.get_mut(slot(minute, MINUTES)) {
+            *count = count.saturating_add(1);
+        }
+        if let Some(count) = self.bins.get_mut(slot(minute.div_euclid(BIN), BINS)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Learns the pause that an event ends.
+    fn pause(&mut self, time_ns: i64) {
+        let passed = (time_ns - self.newest_ns) as f64 / MINUTE_NS as f64;
+        if passed <= 0.0 {
+            return;
+        }
+        if self.host.is_none()
+            && self.newest_ns > 0
+            && passed <= MINUTES as f64
+            && let Some(missed) = self.missed(time_ns.div_euclid(MINUTE_NS) + 1, passed)
+        {
+            self.gaps.learn(missed);
+        }
+        self.newest_ns = time_ns;
+    }
+
+    /// Events expected in so many minutes before `minute`.
+    fn missed(&self, minute: i64, passed: f64) -> Option<f64> {
+        let whole = (passed.ceil() as i64).max(1);
+        Some(self.expected(minute, whole)? * passed / whole as f64)
+    }
+
+    /// A minute begins: what was in its places is over. The bin that ends is a lesson.
+    pub(super) fn begin(&mut self, minute: i64, calibration: &mut Calibration) {
+        if let Some(count) = self.minutes.get_mut(slot(minute, MINUTES)) {
+            *count = 0;
+        }
+        if minute.rem_euclid(BIN) != 0 {
+            return;
+        }
+        let ended = minute.div_euclid(BIN) - 1;
+        let expected = self.habit(ended).map(|habit| habit * f64::from(self.ratio));
+        if let Some(expected) = expected.filter(|e| *e > 1.0) {
+            let off = self.bin(ended) - expected;
+            if expected >= LEAST {
+                let (count, spread) = (self.bin(ended) as u64, f64::from(self.spread).max(1.0));
+                let (low, high) = lower_chances(count, expected, spread * expected);
+                calibration.note(low, high, self.silent_since.is_some());
+            }
+            let rate = if self.silent_since.is_some() {
+                0.0
+            } else {
+                0.01
+            };
+            let lesson = (off * off / expected).min(25.0);
+            self.spread += (rate * (lesson - f64::from(self.spread))) as f32;
+            // Silence must not become what is usual.
+            if self.silent_since.is_some()
+                && let Some(count) = self.bins.get_mut(slot(ended, BINS))
+            {
+                *count = expected.round() as u16;
+            }
+        }
+        let begun = minute.div_euclid(BIN);
+        if let Some(count) = self.bins.get_mut(slot(begun, BINS)) {
+            *count = 0;
+        }
+        self.expect(begun);
+    }
+
+    fn bin(&self, bin: i64) -> f64 {
+        f64::from(self.bins.get(slot(bin, BINS)).copied().unwrap_or(0))
+    }
+
+    /// Events of the `window` minutes before `minute`.
+    pub(super) fn recent(&self, minute: i64, window: i64) -> u64 {
+        let minutes = (minute - window)..minute;
+        let counts = minutes.filter_map(|m| self.minutes.get(slot(m, MINUTES)));
+        counts.map(|count| u64::from(*count)).sum()
+    }
+
+    /// Events a bin, `days` ago, around the bin: the middle one.
+    fn level(&self, bin: i64, days: i64) -> Option<f64> {
+        let at = bin - days * BINS_PER_DAY;
+        let first = self.born.div_euclid(BIN);
+        if at - AROUND <= first {
+            return None;
+        }
+        let mut around: Vec<f64> = (at - AROUND..=at + AROUND).map(|b| self.bin(b)).collect();
+        around.sort_by(f64::total_cmp);
+        // The middle half: a median of small counts would only know whole numbers.
+        let quarter = around.len() / 4;
+        let middle = around.get(quarter..around.len() - quarter)?;
+        Some(middle.iter().sum::<f64>() / middle.len() as f64)
+    }
+
+    /// Works out what is expected of the bin that begins.
+    fn expect(&mut self, bin: i64) {
+        let habit = match (self.level(bin, 7), self.level(bin, 1)) {
+            (Some(week), Some(day)) => Some(week.min(day)),
+            (week, day) => week.or(day),
+        };
+        if let Some(place) = self.habits.get_mut(slot(bin, HABITS)) {
+            *place = habit.map_or(UNKNOWN, |habit| habit as f32);
+        }
+        // The two hours that ended an hour ago: a silence must not excuse itself.
+        let before = (bin - BUSY - 12)..(bin - 12);
+        let known = before.filter(|bin| self.habit(*bin).is_some());
+        let (mut was, mut should) = (10.0, 10.0);
+        for bin in known {
+            was += self.bin(bin);
+            should += self.habit(bin).unwrap_or(0.0);
+        }
+        self.ratio = (was / should).clamp(0.2, 1.0) as f32;
+    }
+
+    fn habit(&self, bin: i64) -> Option<f64> {
+        let habit = f64::from(*self.habits.get(slot(bin, HABITS))?);
+        (habit >= 0.0).then_some(habit)
+    }
+
+    /// Events expected in the `window` minutes before `minute`.
+    pub(super) fn expected(&self, minute: i64, window: i64) -> Option<f64> {
+        let end = (minute - 1).div_euclid(BIN);
+        let bins = window.div_euclid(BIN).max(1);
+        let habit: Option<f64> = (0..bins).map(|back| self.habit(end - back)).sum();
+        let part = window as f64 / (bins * BIN) as f64;
+        Some(habit? * part * f64::from(self.ratio))
+    }
+
+    /// How much too little it says, by counts of the last minutes or by the pause it makes.
+    pub(super) fn quiet(&self, key: u64, minute: i64) -> Option<Quiet> {
+        let spread = f64::from(self.spread).max(1.0);
+        let counted = WINDOWS.iter().filter_map(|window| {
+            let expected = self.expected(minute, *window).filter(|e| *e >= LEAST)?;
+            let count = self.recent(minute, *window);
+            let wide = if *window == HOUR { HOUR_SPREAD } else { 1.0 };
+            (count as f64 <= expected * LEFT).then(|| Quiet {
+                key,
+                score: lower_tail(count, expected, spread * wide * expected),
+                window: *window,
+                count,
+                expected,
+            })
+        });
+        let judged = counted.chain(self.paused(key, minute));
+        judged.max_by(|a, b| a.score.total_cmp(&b.score))
+    }
+
+    /// A service that says nothing at all is told as soon as its pause is too long for it. Hosts
+    /// are not: their shares shift too often.
+    fn paused(&self, key: u64, minute: i64) -> Option<Quiet> {
+        let passed = (minute * MINUTE_NS - self.newest_ns) as f64 / MINUTE_NS as f64;
+        let window = passed as i64;
+        if self.host.is_some() || self.newest_ns == 0 || !(PAUSE..=HOUR).contains(&window) {
+            return None;
+        }
+        let missed = self.missed(minute, passed).filter(|e| *e >= LEAST)?;
+        let pauses = missed / passed * BIN as f64;
+        Some(Quiet {
+            key,
+            score: self.gaps.score(missed, pauses) - MANY,
+            window,
+            count: 0,
+            expected: missed,
+        })
+    }
+}
+
+/// Place of a minute or bin in its ring.
+fn slot(at: i64, size: usize) -> usize {
+    usize::try_from(at.rem_euclid(size as i64)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::random::Random;
+
+    /// Minutes until a service is told that sent three events a minute for three days, in groups
+    /// of so many that come at once, and then stops.
+    fn told_after(group: usize) -> i64 {
+        const STOP: i64 = 3 * 24 * 60;
+        let mut source = Source::new("orders", None, (1, 0), 0);
+        let mut calibration = Calibration::default();
+        let mut random = Random::new(5);
+        let mut next = 0.0;
+        for minute in 0..STOP {
+            source.begin(minute, &mut calibration);
+            while next < (minute + 1) as f64 {
+                for event in 0..group {
+                    let time_ns = (next * MINUTE_NS as f64) as i64 + event as i64;
+                    source.add(time_ns, minute);
+                }
+                next -= (1.0 - random.unit()).ln() * group as f64 / 3.0;
+            }
+        }
+        let late = (STOP..STOP + 60).find(|minute| {
+            source.begin(*minute, &mut calibration);
+            let pause = source.paused(1, *minute);
+            pause.is_some_and(|pause| pause.score >= 4.0)
+        });
+        late.map_or(60, |minute| minute - STOP)
+    }
+
+    #[test]
+    fn a_service_that_sends_in_bursts_may_pause_longer() {
+        let (even, bursts) = (told_after(1), told_after(4));
+        assert!((4..=9).contains(&even), "{even}");
+        assert!(bursts >= 2 * even, "{bursts} {even}");
+    }
+}
