@@ -105,9 +105,10 @@ pub(crate) struct AlertBook {
     last: Option<(String, String)>,
 }
 
-/// What a batch did to the alerts: id to place in the book and change, in order of first touch.
+/// What batches did to the alerts of one engine: id to place in the book and change, in order of
+/// first touch.
 #[derive(Debug, Default)]
-pub(crate) struct Touched {
+pub struct Touched {
     order: Vec<(String, String)>,
     changes: HashMap<String, Change>,
     /// Alerts touched and then forgotten within the batch, as they were last.

@@ -172,16 +172,20 @@ impl Engine {
     /// Evaluates the rows of `batch` in their order. Every alert that was raised or changed comes
     /// once, as it is after the batch.
     pub fn process(&mut self, batch: &EventBatch) -> Vec<AlertChange> {
-        self.process_all(std::slice::from_ref(batch))
+        let mut touched = Touched::default();
+        self.process_onto(batch, &mut touched);
+        self.changes(touched)
     }
 
-    /// As [`Engine::process`] for each of the batches in turn, but every alert comes once, as it is
-    /// after the last: what most of them change is then not copied with each.
-    pub fn process_all(&mut self, batches: &[EventBatch]) -> Vec<AlertChange> {
-        let mut touched = Touched::default();
-        for batch in batches {
-            self.take(batch, &mut |_, _| {}, &mut touched);
-        }
+    /// As [`Engine::process`], but what became of alerts is noted in `touched`: for whom many
+    /// batches are one, an alert that most of them change is copied once, in
+    /// [`Engine::changes`].
+    pub fn process_onto(&mut self, batch: &EventBatch, touched: &mut Touched) {
+        self.take(batch, &mut |_, _| {}, touched);
+    }
+
+    /// Every alert that was raised or changed since `touched` was empty, once, as it is now.
+    pub fn changes(&mut self, touched: Touched) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         self.settle(touched, &mut |shown, change| {
             let alert = shown.alert();

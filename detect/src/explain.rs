@@ -1,8 +1,7 @@
 //! Why a rule matched: which fields and values, as a sentence, as data and as a query.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rsigma_eval::EvaluationResult;
 use rsigma_eval::result::FieldMatch;
@@ -21,6 +20,7 @@ const MAX_VALUE: usize = 160;
 const MAX_FIELDS: usize = 3;
 
 /// A match, explained.
+#[derive(Debug)]
 pub(crate) struct Explanation {
     /// `url.query is "..."`, empty when nothing can be named.
     pub(crate) words: String,
@@ -28,7 +28,7 @@ pub(crate) struct Explanation {
     pub(crate) matched: Value,
     /// Query clauses that hold for the event.
     pub(crate) clauses: Vec<String>,
-    baseline: OnceCell<Arc<Value>>,
+    baseline: OnceLock<Arc<Value>>,
 }
 
 impl Explanation {
@@ -53,7 +53,11 @@ pub(crate) fn explain(
     let mut matched = Vec::new();
     let mut clauses = Vec::new();
     let body = result.as_detection();
-    for field in body.iter().flat_map(|b| &b.matched_fields) {
+    let fields_of = body.iter().flat_map(|b| &b.matched_fields);
+    let mut all: Vec<&FieldMatch> = fields_of.collect();
+    // Of `1 of selection_*`, selections come in the order of a randomly seeded map.
+    all.sort_by(|a, b| a.selection.cmp(&b.selection));
+    for field in all {
         if field.negated || field.value.is_null() {
             continue;
         }
@@ -94,7 +98,7 @@ pub(crate) fn explain(
         words: words.join(", "),
         matched: Value::Array(matched),
         clauses,
-        baseline: OnceCell::new(),
+        baseline: OnceLock::new(),
     }
 }
 

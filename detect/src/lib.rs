@@ -46,7 +46,7 @@ mod tail;
 mod trace;
 
 pub use activity::{Activity, Hidden, RuleActivity, RuleCounts, total};
-pub use alert::{AlertChange, Change};
+pub use alert::{AlertChange, Change, Touched};
 pub use backtest::{
     Backtest, BacktestReport, DayCount, EntityCount, ExceptionCount, MAX_ALERTS, Reading, RuleCount,
 };

@@ -4,7 +4,6 @@
 //! come. So batches are made at the same time and evaluated in their order, and the alerts are
 //! the same with any number of threads.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +13,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use watchfire_detect::{Costs, Engine, EngineConfig, RuleSet};
+use watchfire_detect::{Costs, Engine, EngineConfig, RuleSet, Touched};
 use watchfire_event::{Alert, BatchBuilder, BatchLimits, EventBatch};
 use watchfire_ingest::Mappings;
 
@@ -63,7 +62,8 @@ const DEAREST: usize = 20;
 /// What a run gives.
 struct Outcome {
     engine: Engine,
-    alerts: Alerts,
+    /// Alerts are asked for at the end: while events come, most change again and again.
+    touched: Touched,
     decoding: Decoding,
 }
 
@@ -80,8 +80,11 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let engine = Engine::new(Arc::new(set), config).with_clock(telemetry::clock);
     let load_seconds = started.elapsed().as_secs_f64();
 
-    let outcome = evaluate(args, engine)?;
-    outcome.alerts.print();
+    let mut outcome = evaluate(args, engine)?;
+    let changes = outcome.engine.changes(outcome.touched);
+    let alerts: Vec<Alert> = changes.into_iter().map(|change| change.alert).collect();
+    let raised = alerts.len();
+    print(alerts);
     let decoding = outcome.decoding;
     if decoding.rejected > 0 {
         output::error(&format!(
@@ -97,7 +100,7 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
             "events": stats.events,
             "rejected": decoding.rejected,
             "matches": stats.matches,
-            "alerts": outcome.alerts.by_id.len(),
+            "alerts": raised,
             "seconds": seconds,
             "seconds_by_stage": {
                 "load": load_seconds,
@@ -135,7 +138,7 @@ fn evaluate(args: &DetectArgs, engine: Engine) -> Result<Outcome> {
         next_seq: 1,
         outcome: Outcome {
             engine,
-            alerts: Alerts::default(),
+            touched: Touched::default(),
             decoding: Decoding::default(),
         },
         failed: None,
@@ -221,13 +224,12 @@ impl Turn {
     fn take(&mut self, batches: Vec<EventBatch>, decoding: &Decoding) {
         let outcome = &mut self.outcome;
         outcome.decoding.add(decoding);
-        let batches = batches.into_iter().map(|batch| {
+        for batch in batches {
             let batch = batch.with_first_seq(self.next_seq);
             self.next_seq += batch.rows() as u64;
-            batch
-        });
-        let batches: Vec<EventBatch> = batches.collect();
-        outcome.alerts.take(&mut outcome.engine, &batches);
+            let touched = &mut outcome.touched;
+            outcome.engine.process_onto(&batch, touched);
+        }
     }
 }
 
@@ -279,24 +281,10 @@ fn load(args: &DetectArgs) -> Result<(RuleSet, usize)> {
     Ok((set, failed + faults.len()))
 }
 
-/// The last state of every alert.
-#[derive(Default)]
-struct Alerts {
-    by_id: HashMap<String, Alert>,
-}
-
-impl Alerts {
-    fn take(&mut self, engine: &mut Engine, batches: &[EventBatch]) {
-        for change in engine.process_all(batches) {
-            self.by_id.insert(change.alert.id.clone(), change.alert);
-        }
-    }
-
-    fn print(&self) {
-        let mut alerts: Vec<&Alert> = self.by_id.values().collect();
-        alerts.sort_by(|a, b| a.ts.total_cmp(&b.ts).then_with(|| a.id.cmp(&b.id)));
-        for alert in alerts {
-            output::line(&serde_json::to_string(alert).unwrap_or_default());
-        }
+/// The last state of every alert, in the order of time.
+fn print(mut alerts: Vec<Alert>) {
+    alerts.sort_by(|a, b| a.ts.total_cmp(&b.ts).then_with(|| a.id.cmp(&b.id)));
+    for alert in alerts {
+        output::line(&serde_json::to_string(&alert).unwrap_or_default());
     }
 }

@@ -1,11 +1,12 @@
-//! Why rules matched: rsigma's full account of a match, made once for all rows of a batch in which
-//! a rule's fields have the same values.
+//! Why rules matched: rsigma's full account of a match, made once for all rows in which a rule's
+//! fields have the same values, and kept from batch to batch.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use ahash::HashMap;
+use arrow::array::Array;
 use rsigma_eval::EvaluationResult;
 
 use super::SigmaRules;
@@ -15,26 +16,59 @@ use super::taxonomy::Family;
 use crate::cells::Cells;
 use crate::explain::{Explanation, clauses, explain};
 
-/// A match in full.
+/// A match in full: of every row in which the rule's fields have the same values.
+#[derive(Debug)]
 pub(crate) struct Detail {
     result: EvaluationResult,
     family: Family,
-    row: usize,
-    clauses: OnceCell<BTreeSet<String>>,
-    explanation: OnceCell<Explanation>,
+    clauses: OnceLock<BTreeSet<String>>,
+    explanation: OnceLock<Explanation>,
 }
 
 impl Detail {
-    /// Query clauses that hold for every match with the same values.
-    pub(crate) fn clauses(&self, fields: &BatchFields<'_>) -> &BTreeSet<String> {
+    /// Query clauses that hold for every match with the same values, of which the row is one.
+    pub(crate) fn clauses(&self, fields: &BatchFields<'_>, row: usize) -> &BTreeSet<String> {
         self.clauses
-            .get_or_init(|| clauses(&self.result, fields, self.family, self.row))
+            .get_or_init(|| clauses(&self.result, fields, self.family, row))
     }
 
     /// The match in words, as data and as a query.
-    pub(crate) fn explanation(&self, fields: &BatchFields<'_>) -> &Explanation {
+    pub(crate) fn explanation(&self, fields: &BatchFields<'_>, row: usize) -> &Explanation {
         self.explanation
-            .get_or_init(|| explain(&self.result, fields, self.family, self.row))
+            .get_or_init(|| explain(&self.result, fields, self.family, row))
+    }
+}
+
+/// Bytes of accounts that are kept, about; beyond, all are forgotten and made again.
+const MAX_KEPT: usize = 8 << 20;
+/// What an account takes besides the values it is of, bytes, about: matches name few fields.
+const ACCOUNT: usize = 2_048;
+/// Matches of values that are longer together, bytes, are not kept.
+const MAX_VALUES: usize = 2_048;
+
+/// Accounts kept from batch to batch, by rule and the values of its fields.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    by_values: HashMap<Box<[u8]>, Arc<Detail>>,
+    bytes: usize,
+}
+
+impl Accounts {
+    /// What they take, bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn keep(&mut self, values: Vec<u8>, detail: &Arc<Detail>) {
+        if values.len() > MAX_VALUES {
+            return;
+        }
+        if self.bytes > MAX_KEPT {
+            *self = Accounts::default();
+        }
+        // The account has the values again, in its sentence, as data and as clauses.
+        self.bytes += ACCOUNT + 5 * values.len();
+        self.by_values.insert(values.into(), Arc::clone(detail));
     }
 }
 
@@ -47,8 +81,9 @@ pub(crate) struct Details<'a> {
     fields: &'a BatchFields<'a>,
     program: &'a Program,
     ways: &'a [Vec<Lookup>],
+    kept: &'a RefCell<Accounts>,
     /// By rule and the values of its fields.
-    made: HashMap<(u32, Values), Rc<Detail>>,
+    made: HashMap<(u32, Values), Arc<Detail>>,
 }
 
 impl<'a> Details<'a> {
@@ -58,12 +93,14 @@ impl<'a> Details<'a> {
         fields: &'a BatchFields<'a>,
         program: &'a Program,
         ways: &'a [Vec<Lookup>],
+        kept: &'a RefCell<Accounts>,
     ) -> Self {
         Details {
             rules,
             fields,
             program,
             ways,
+            kept,
             made: HashMap::default(),
         }
     }
@@ -80,19 +117,28 @@ impl<'a> Details<'a> {
     }
 
     /// The account of the match of the program's rule at `place` in the row.
-    pub(crate) fn of(&mut self, place: u32, row: usize) -> Option<Rc<Detail>> {
+    pub(crate) fn of(&mut self, place: u32, row: usize) -> Option<Arc<Detail>> {
         let rule = self.program.rules.get(place as usize)?;
         let read = rule.fields.as_ref();
         let values = read.and_then(|read| fingerprint(self.fields, self.ways, read, row));
         let Some(values) = values else {
-            return self.make(rule.index, row).map(Rc::new);
+            return self.make(rule.index, row).map(Arc::new);
         };
         let key = (place, values);
         if let Some(made) = self.made.get(&key) {
-            return Some(Rc::clone(made));
+            return Some(Arc::clone(made));
         }
-        let made = Rc::new(self.make(rule.index, row)?);
-        self.made.insert(key, Rc::clone(&made));
+        let exact = self.exact(rule.index, &key.1);
+        let kept = self.kept.borrow().by_values.get(&*exact).map(Arc::clone);
+        let made = match kept {
+            Some(kept) => kept,
+            None => {
+                let made = Arc::new(self.make(rule.index, row)?);
+                self.kept.borrow_mut().keep(exact, &made);
+                made
+            }
+        };
+        self.made.insert(key, Arc::clone(&made));
         Some(made)
     }
 
@@ -103,10 +149,40 @@ impl<'a> Details<'a> {
         Some(Detail {
             result,
             family,
-            row,
-            clauses: OnceCell::new(),
-            explanation: OnceCell::new(),
+            clauses: OnceLock::new(),
+            explanation: OnceLock::new(),
         })
+    }
+
+    /// The same as a fingerprint, in full: in every batch other bytes for other columns or values.
+    fn exact(&self, rule: u32, values: &Values) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        out.extend(rule.to_le_bytes());
+        out.push(self.program.family as u8);
+        for (number, bits) in values {
+            let column = usize::try_from(*number).ok();
+            let column = column.and_then(|number| self.fields.batch().columns().get(number));
+            let Some(column) = column else {
+                out.push(u8::MAX);
+                continue;
+            };
+            let text = match self.fields.cells(*number as usize) {
+                Some(Cells::Str { values, .. }) => usize::try_from(*bits)
+                    .ok()
+                    .filter(|code| *code < values.len())
+                    .map(|code| values.value(code)),
+                _ => None,
+            };
+            out.push(column.kind as u8);
+            for part in [column.name.as_bytes(), text.unwrap_or("").as_bytes()] {
+                out.extend(part.len().to_le_bytes());
+                out.extend(part);
+            }
+            if text.is_none() {
+                out.extend(bits.to_le_bytes());
+            }
+        }
+        out
     }
 }
 

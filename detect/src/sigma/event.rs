@@ -12,7 +12,7 @@ use watchfire_event::{Column, EventBatch, Kind, Origin, field};
 
 use super::book::{BatchNames, Book, ByStem, NameBook, Stem};
 use super::listed::{asked, on_list};
-use super::names::FieldNames;
+use super::names::{FieldNames, Named};
 use super::strings::any_string;
 use super::taxonomy::{Family, candidates};
 use super::value::{any_json_text, json_or_text, json_text, last_segment, owned, push_values};
@@ -196,13 +196,15 @@ impl<'a> BatchFields<'a> {
     /// The ways in which this batch can have a field.
     pub(crate) fn resolve(&self, names: &FieldNames) -> Vec<Lookup> {
         let mut lookups = Vec::new();
-        for (exact, lower) in &names.candidates {
-            let parts = exact.split('|').zip(lower.split('|'));
-            let mut parts: Vec<_> = parts.filter_map(|(e, l)| self.one(e, l)).collect();
-            match parts.len() {
-                0 => {}
-                1 => lookups.append(&mut parts),
-                _ => lookups.push(Lookup::All(parts)),
+        for candidate in &names.candidates {
+            let mut parts = candidate.iter().filter_map(|named| self.one(named));
+            match (parts.next(), parts.next()) {
+                (None, _) => {}
+                (Some(one), None) => lookups.push(one),
+                (Some(one), Some(two)) => {
+                    let all = [one, two].into_iter().chain(parts);
+                    lookups.push(Lookup::All(all.collect()));
+                }
             }
         }
         let below = self.below(&names.lower);
@@ -212,23 +214,22 @@ impl<'a> BatchFields<'a> {
         lookups
     }
 
-    /// The lookup of one candidate, `None` when the batch has no such column.
-    fn one(&self, candidate: &str, lower: &str) -> Option<Lookup> {
-        if let Some((path, query)) = lower.split_once('?') {
-            let (path, query) = (self.named(path).to_vec(), self.named(query).to_vec());
-            return (!path.is_empty()).then_some(Lookup::PathAndQuery { path, query });
-        }
-        let columns = if let Some((above, leaf)) = lower.split_once(".*.") {
-            let suffix = format!(".{leaf}");
-            let mut columns = self.below(above);
-            columns.retain(|i| {
-                self.columns
-                    .get(*i)
-                    .is_some_and(|c| c.name.to_lowercase().ends_with(&suffix))
-            });
-            columns
-        } else {
-            self.by_case(candidate, lower)
+    /// The lookup of one name, `None` when the batch has no such column.
+    fn one(&self, named: &Named) -> Option<Lookup> {
+        let columns = match named {
+            Named::Plain { exact, lower } => self.by_case(exact, lower),
+            Named::Target { path, query } => {
+                let (path, query) = (self.named(path).to_vec(), self.named(query).to_vec());
+                return (!path.is_empty()).then_some(Lookup::PathAndQuery { path, query });
+            }
+            Named::Between { above, suffix } => {
+                let mut columns = self.below(above);
+                columns.retain(|i| {
+                    let column = self.columns.get(*i);
+                    column.is_some_and(|c| c.name.to_lowercase().ends_with(suffix))
+                });
+                columns
+            }
         };
         (!columns.is_empty()).then_some(Lookup::Columns(columns))
     }
@@ -236,6 +237,9 @@ impl<'a> BatchFields<'a> {
     /// Columns of the name, those spelled exactly so first.
     fn by_case(&self, exact: &str, lower: &str) -> Vec<usize> {
         let mut columns = self.named(lower).to_vec();
+        if columns.len() < 2 {
+            return columns;
+        }
         columns.sort_by_key(|i| self.columns.get(*i).is_none_or(|c| &*c.name != exact));
         columns
     }

@@ -14,32 +14,62 @@ pub(crate) fn stems(name: &str) -> impl Iterator<Item = &str> {
 pub(crate) struct FieldNames {
     pub(crate) name: String,
     pub(super) lower: String,
-    /// As [`candidates`] gives them, and in lower case.
-    pub(super) candidates: Vec<(String, String)>,
+    /// What [`candidates`] gives: the values of all parts of one together.
+    pub(super) candidates: Vec<Vec<Named>>,
+}
+
+/// A name that columns can have. All but `exact` is in lower case.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// The name itself; columns that spell it so come first.
+    Plain { exact: String, lower: String },
+    /// The path and the query of a request target.
+    Target { path: String, query: String },
+    /// Everything below a name that ends so.
+    Between { above: String, suffix: String },
+}
+
+impl Named {
+    fn read(exact: &str) -> Self {
+        let lower = exact.to_lowercase();
+        if let Some((path, query)) = lower.split_once('?') {
+            let (path, query) = (path.to_owned(), query.to_owned());
+            return Named::Target { path, query };
+        }
+        if let Some((above, leaf)) = lower.split_once(".*.") {
+            let (above, suffix) = (above.to_owned(), format!(".{leaf}"));
+            return Named::Between { above, suffix };
+        }
+        let exact = exact.to_owned();
+        Named::Plain { exact, lower }
+    }
+
+    /// A column of this name has it, or has it before a dot and the rest of its own.
+    fn stem(&self) -> &str {
+        match self {
+            Named::Plain { lower, .. } => lower,
+            Named::Target { path, .. } => path,
+            Named::Between { above, .. } => above,
+        }
+    }
 }
 
 impl FieldNames {
     /// The names of a rule's field.
     pub(crate) fn of(family: Family, name: &str) -> Self {
-        let all = candidates(family, name).into_iter();
+        let all = candidates(family, name);
+        let parts = all.iter().map(|c| c.split('|').map(Named::read).collect());
         FieldNames {
             name: name.to_owned(),
             lower: name.to_lowercase(),
-            candidates: all.map(|c| (c.to_string(), c.to_lowercase())).collect(),
+            candidates: parts.collect(),
         }
     }
 
     /// A column can be of this field only if it has one of these names, or one of them and a dot
     /// before the rest of its own.
     pub(crate) fn stems(&self) -> impl Iterator<Item = &str> {
-        fn of_one(part: &str) -> &str {
-            let path = part.split_once('?').map_or(part, |(path, _)| path);
-            path.split_once(".*.").map_or(path, |(above, _)| above)
-        }
-        let parts = self
-            .candidates
-            .iter()
-            .flat_map(|(_, lower)| lower.split('|'));
-        parts.map(of_one).chain([self.lower.as_str()])
+        let parts = self.candidates.iter().flatten();
+        parts.map(Named::stem).chain([self.lower.as_str()])
     }
 }

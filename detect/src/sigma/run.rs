@@ -1,8 +1,7 @@
 //! Runs the rules of a set over batches: classify rows, match, explain, correlate.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -11,7 +10,7 @@ use super::SigmaRules;
 use super::classes::Classes;
 use super::component::Component;
 use super::correlate::{Correlator, CorrelatorState, Match, ShowClauses, Windows};
-use super::detail::{Detail, Details};
+use super::detail::{Accounts, Detail, Details};
 use super::event::{BatchFields, RowEvent};
 use super::program::Program;
 use super::told::correlation_finding;
@@ -25,6 +24,7 @@ pub(crate) struct SigmaRun {
     rules: Arc<SigmaRules>,
     classes: Classes,
     correlators: Vec<Correlator>,
+    accounts: Accounts,
 }
 
 /// What was learned: the windows of correlations, by the ids of a component's correlations.
@@ -98,6 +98,7 @@ impl SigmaRun {
             rules,
             classes: Classes::default(),
             correlators,
+            accounts: Accounts::default(),
         }
     }
 
@@ -131,11 +132,12 @@ impl SigmaRun {
         self.classes.tidy();
         // Stable: of a row, the rules stay in the order of their ids.
         hits.sort_by_key(|hit| hit.row);
+        let kept = RefCell::new(std::mem::take(&mut self.accounts));
         let mut details: Vec<Option<Details<'_>>> = scanned
             .iter()
             .map(|scanned| {
                 let (program, ways) = scanned.as_ref()?;
-                Some(Details::new(&rules, fields, program, ways))
+                Some(Details::new(&rules, fields, program, ways, &kept))
             })
             .collect();
         let reader = EntityReader::new(fields);
@@ -159,6 +161,8 @@ impl SigmaRun {
                 self.take(&row, of_row, details, &mut findings, &mut taking);
             }
         }
+        drop(details);
+        self.accounts = kept.into_inner();
         findings
     }
 
@@ -211,7 +215,7 @@ impl SigmaRun {
     ) {
         let batch = row.fields.batch();
         let event = RowEvent::new(row.fields, details.family(), row.row);
-        let mut detail: Option<Option<Rc<Detail>>> = None;
+        let mut detail: Option<Option<Arc<Detail>>> = None;
         for component in components {
             let Some(correlator) = self.correlators.get_mut(*component) else {
                 continue;
@@ -221,7 +225,7 @@ impl SigmaRun {
             let mut clauses = |show: ShowClauses<'_>| {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 if let Some(detail) = detail {
-                    show(detail.clauses(row.fields));
+                    show(detail.clauses(row.fields, row.row));
                 }
             };
             let mut matched_row = Match {
@@ -243,7 +247,7 @@ impl SigmaRun {
             for finding in findings.iter_mut().skip(already) {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
                 if let Some(detail) = detail {
-                    let matched = &detail.explanation(row.fields).matched;
+                    let matched = &detail.explanation(row.fields, row.row).matched;
                     Arc::make_mut(&mut finding.baseline)["matched"] = matched.clone();
                 }
             }
@@ -294,7 +298,7 @@ impl SigmaRun {
 
     /// What is remembered of values, bytes, about.
     pub(crate) fn remembered(&self) -> usize {
-        self.classes.remembered()
+        self.classes.remembered() + self.accounts.bytes()
     }
 
     /// Rules that are looked at in every row of a log source, of all log sources seen.
@@ -307,7 +311,7 @@ fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding
     let fields = row.fields;
     let entities = row.entities();
     let entity = about(entities);
-    let explained = detail.explanation(fields);
+    let explained = detail.explanation(fields, row.row);
     let mut clauses = entity_clauses(fields, &entity, row.row);
     clauses.extend(explained.clauses.iter().cloned());
     let time_ns = fields.batch().time().value(row.row);
