@@ -4,8 +4,9 @@
 //! alert again and nothing else. Times are event times: findings may come late, and a late one
 //! joins the episode it falls into.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use ahash::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -124,8 +125,14 @@ impl AlertBook {
         suppress_ns: i64,
         touched: &mut Touched,
     ) -> Applied {
-        let key = format!("{}\n{}", finding.source.detector, finding.entity.key());
-        let episodes = self.episodes.entry(key.clone()).or_default();
+        let key = key_of(finding);
+        if !self.episodes.contains_key(&key) {
+            self.episodes.insert(key.clone(), Vec::new());
+        }
+        let Some(episodes) = self.episodes.get_mut(&key) else {
+            // Cannot be: it was put there just now.
+            return Applied::Joined;
+        };
         let time = finding.time_ns;
         let joins = |e: &Episode| {
             time >= e.t0_ns.saturating_sub(QUIET_NS) && time <= e.t1_ns.saturating_add(QUIET_NS)
@@ -155,8 +162,8 @@ impl AlertBook {
                 (id, Change::New)
             }
         };
-        self.last = Some((key.clone(), id.clone()));
-        touched.note(id, key, change);
+        touched.note(&id, &key, change);
+        self.last = Some((key, id));
         // Here and not at the end of a batch: what is forgotten must not depend on the cut.
         if self.count > MAX_EPISODES {
             self.forget(touched);
@@ -228,11 +235,11 @@ impl Touched {
         }
     }
 
-    fn note(&mut self, id: String, key: String, change: Change) {
-        match self.changes.get_mut(&id) {
+    fn note(&mut self, id: &str, key: &str, change: Change) {
+        match self.changes.get_mut(id) {
             None => {
-                self.changes.insert(id.clone(), change);
-                self.order.push((id, key));
+                self.changes.insert(id.to_owned(), change);
+                self.order.push((id.to_owned(), key.to_owned()));
             }
             // An alert that is new in this batch stays new, one that became worse stays worse.
             Some(earlier) => {
@@ -263,7 +270,7 @@ impl Episode {
             entities: BTreeMap::new(),
             evidence: Evidence {
                 query: String::new(),
-                events: evidence(&[], finding),
+                events: Vec::new(),
                 baseline: Value::clone(&finding.baseline),
             },
             tags: source.tags.clone(),
@@ -281,23 +288,24 @@ impl Episode {
             clauses: finding.clauses.clone(),
             within_ns: finding.within_ns,
         };
+        add_evidence(&mut episode.alert.evidence.events, finding);
         episode.name(finding);
         episode
     }
 
     /// Notes who a finding is about.
     fn name(&mut self, finding: &Finding) {
+        let known = &mut self.alert.entities;
         let others = finding.others.iter().map(|(kind, value)| (kind, value));
-        for (kind, value) in finding.entities.iter().chain(others) {
-            let Some(values) = self.alert.entities.get_mut(kind) else {
-                let values = vec![value.clone()];
-                self.alert.entities.insert(kind.clone(), values);
-                continue;
-            };
-            if values.len() < MAX_ENTITIES && !values.contains(value) {
-                values.push(value.clone());
-            }
+        // Nearly always the kinds are the same: then they need not be looked up.
+        if known.keys().eq(finding.entities.keys()) {
+            let values = known.values_mut().zip(finding.entities.values());
+            values.for_each(|(values, value)| add_value(values, value));
+        } else {
+            let all = finding.entities.iter();
+            all.for_each(|(kind, value)| add_name(known, kind, value));
         }
+        others.for_each(|(kind, value)| add_name(known, kind, value));
     }
 
     /// Takes in another finding. The sentence and the numbers are those of the worst one.
@@ -315,9 +323,7 @@ impl Episode {
         self.alert.t1 = seconds(self.t1_ns);
         self.alert.count += finding.weight;
         self.touched = finding.seq;
-        if self.alert.evidence.events.len() < Evidence::MAX_EVENTS {
-            self.alert.evidence.events = evidence(&self.alert.evidence.events, finding);
-        }
+        add_evidence(&mut self.alert.evidence.events, finding);
         self.name(finding);
         self.within_ns = match (self.within_ns, finding.within_ns) {
             (Some((from, to)), Some((since, until))) => Some((from.min(since), to.max(until))),
@@ -360,21 +366,52 @@ impl Episode {
     }
 }
 
-/// The earliest events that an alert rests on, in order.
-fn evidence(known: &[String], finding: &Finding) -> Vec<String> {
+/// Adds an entity to those that an alert names.
+fn add_name(known: &mut BTreeMap<String, Vec<String>>, kind: &str, value: &str) {
+    match known.get_mut(kind) {
+        Some(values) => add_value(values, value),
+        None => {
+            known.insert(kind.to_owned(), vec![value.to_owned()]);
+        }
+    }
+}
+
+fn add_value(values: &mut Vec<String>, value: &str) {
+    // What came last comes again most often.
+    let is_new = || !values.iter().rev().any(|known| known == value);
+    if values.len() < MAX_ENTITIES && is_new() {
+        values.push(value.to_owned());
+    }
+}
+
+/// Adds the events of a finding to those that an alert rests on: the earliest, in order.
+fn add_evidence(known: &mut Vec<String>, finding: &Finding) {
+    if known.len() >= Evidence::MAX_EVENTS {
+        return;
+    }
     let last = known.last().and_then(|seq| seq.parse().ok());
     if finding.evidence.is_empty() && last < Some(finding.seq) {
-        let mut all = known.to_vec();
-        all.push(finding.seq.to_string());
-        return all;
+        known.push(finding.seq.to_string());
+        return;
     }
     let mut all: BTreeSet<u64> = known.iter().filter_map(|s| s.parse().ok()).collect();
     all.extend(finding.evidence.iter().copied());
     all.insert(finding.seq);
-    all.into_iter()
-        .take(Evidence::MAX_EVENTS)
-        .map(|seq| seq.to_string())
-        .collect()
+    let earliest = all.into_iter().take(Evidence::MAX_EVENTS);
+    *known = earliest.map(|seq| seq.to_string()).collect();
+}
+
+/// What alerts are kept by: detector and entity.
+fn key_of(finding: &Finding) -> String {
+    let (detector, entity) = (&finding.source.detector, &finding.entity);
+    let mut key =
+        String::with_capacity(detector.len() + entity.kind.len() + entity.value.len() + 2);
+    key.push_str(detector);
+    key.push('\n');
+    key.push_str(&entity.kind);
+    key.push(':');
+    key.push_str(&entity.value);
+    key
 }
 
 /// `1 event`, `1,204 events`.

@@ -9,9 +9,10 @@
 mod tally;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ahash::HashSet;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use watchfire_event::query::{Needs, Node};
@@ -205,7 +206,7 @@ impl Backtest {
             query: exception,
             engine,
             matches_hidden: 0,
-            alerts: HashSet::new(),
+            alerts: HashSet::default(),
         });
         self
     }

@@ -2,6 +2,7 @@
 //! use where no mapping has added ECS fields.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::sigma::event::BatchFields;
 
@@ -222,6 +223,17 @@ impl EntityReader {
         found
     }
 
+    /// Name of the field in which the row has its entity of `kind`.
+    pub(crate) fn field_of(
+        &self,
+        fields: &BatchFields<'_>,
+        kind: &str,
+        row: usize,
+    ) -> Option<Arc<str>> {
+        let (_, columns) = self.kinds.iter().find(|(k, _)| *k == kind)?;
+        first_with_text(fields, columns, row)
+    }
+
     fn is_outward(&self, fields: &BatchFields<'_>, row: usize) -> bool {
         let mut said = self
             .outward
@@ -239,27 +251,33 @@ pub(crate) fn about(entities: &BTreeMap<String, String>) -> Entity {
     named.map_or_else(Entity::everything, |(kind, value)| Entity::new(kind, value))
 }
 
-/// Name of the field in which the row has its entity of `kind`.
-pub(crate) fn field_of(fields: &BatchFields<'_>, kind: &str, row: usize) -> Option<String> {
-    let (_, names) = KINDS.iter().find(|(k, _)| *k == kind)?;
-    let columns = names.iter().flat_map(|n| fields.named(n));
-    let mut there = columns.filter(|i| {
-        fields
-            .cells_at(**i, row)
-            .and_then(|c| c.text(row))
-            .is_some_and(|text| !text.is_empty())
-    });
-    Some(
-        fields
-            .batch()
-            .columns()
-            .get(*there.next()?)?
-            .name
-            .to_string(),
-    )
+/// Name of the field in which the row has its entity of `kind`; for one question,
+/// [`EntityReader::field_of`] for many.
+pub(crate) fn field_of(fields: &BatchFields<'_>, kind: &str, row: usize) -> Option<Arc<str>> {
+    let columns = fields_of(kind).iter().flat_map(|name| fields.named(name));
+    first_with_text(fields, columns, row)
+}
+
+/// Name of the first of these columns that has a text in the row.
+fn first_with_text<'c>(
+    fields: &BatchFields<'_>,
+    columns: impl IntoIterator<Item = &'c usize>,
+    row: usize,
+) -> Option<Arc<str>> {
+    let mut columns = columns.into_iter();
+    let column = columns.find(|column| {
+        let cells = fields.cells_at(**column, row);
+        cells.is_some_and(|c| c.text(row).is_some_and(|text| !text.is_empty()))
+    })?;
+    let column = fields.batch().columns().get(*column)?;
+    Some(Arc::clone(&column.name))
 }
 
 /// Values are kept up to 256 characters.
 fn clip(text: &str) -> String {
-    text.chars().take(256).collect()
+    const MOST: usize = 256;
+    match text.len() <= MOST {
+        true => text.to_owned(),
+        false => text.chars().take(MOST).collect(),
+    }
 }

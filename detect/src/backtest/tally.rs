@@ -1,7 +1,9 @@
 //! What a backtest counts as it goes.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 
+use ahash::{HashMap, HashSet};
 use watchfire_event::Alert;
 
 use super::{DAY_NS, EntityCount, MAX_IDS};
@@ -42,9 +44,18 @@ pub(super) struct Tally {
 impl Noted {
     /// Notes the names that came since: they are added at the end and never taken away.
     fn add(&mut self, entities: &BTreeMap<String, Vec<String>>) {
+        let more = |known: &mut Vec<String>, values: &[String]| {
+            known.extend(values.iter().skip(known.len()).cloned());
+        };
+        if self.entities.len() == entities.len() {
+            // Kinds are never taken away either.
+            let pairs = self.entities.values_mut().zip(entities.values());
+            pairs.for_each(|(known, values)| more(known, values));
+            return;
+        }
         for (kind, values) in entities {
             match self.entities.get_mut(kind) {
-                Some(known) => known.extend(values.iter().skip(known.len()).cloned()),
+                Some(known) => more(known, values),
                 None => {
                     self.entities.insert(kind.clone(), values.clone());
                 }
@@ -119,21 +130,32 @@ impl Tally {
 
     /// Who is named most.
     pub(super) fn entities(&self) -> Vec<EntityCount> {
-        let mut sums: HashMap<(&String, &String), (u64, u64)> = HashMap::new();
+        let mut sums: BTreeMap<&String, HashMap<&String, (u64, u64)>> = BTreeMap::new();
         for noted in self.noted.values() {
-            let all = noted.entities.iter();
-            for about in all.flat_map(|(kind, values)| values.iter().map(move |v| (kind, v))) {
-                let sum = sums.entry(about).or_default();
-                sum.0 += 1;
-                sum.1 += noted.events;
+            for (kind, values) in &noted.entities {
+                let sums = sums.entry(kind).or_default();
+                for value in values {
+                    let sum = sums.entry(value).or_default();
+                    sum.0 += 1;
+                    sum.1 += noted.events;
+                }
             }
         }
-        let mut all: Vec<_> = sums.into_iter().collect();
-        all.sort_by_key(|(about, (alerts, events))| {
-            (std::cmp::Reverse((*alerts, *events)), *about)
-        });
-        all.truncate(MAX_ENTITIES);
-        let count = |((kind, value), (alerts, events)): ((&String, &String), _)| EntityCount {
+        let mut all = Vec::new();
+        for (kind, of_kind) in &sums {
+            all.extend(
+                of_kind
+                    .iter()
+                    .map(|(value, n)| (Reverse(*n), *kind, *value)),
+            );
+        }
+        // Of the hundreds of thousands that there may be, few are told.
+        if all.len() > MAX_ENTITIES {
+            all.select_nth_unstable(MAX_ENTITIES);
+            all.truncate(MAX_ENTITIES);
+        }
+        all.sort_unstable();
+        let count = |(Reverse((alerts, events)), kind, value): (_, &String, &String)| EntityCount {
             kind: kind.clone(),
             value: value.clone(),
             alerts,

@@ -117,14 +117,8 @@ impl<'a> At<'a> {
         let named = self
             .fields
             .and_then(|fields| entity::field_of(fields, kind, row));
-        let first = || {
-            entity::fields_of(kind)
-                .first()
-                .copied()
-                .unwrap_or(kind)
-                .to_owned()
-        };
-        Query::field_equals(&named.unwrap_or_else(first), value)
+        let first = || entity::fields_of(kind).first().copied().unwrap_or(kind);
+        Query::field_equals(named.as_deref().unwrap_or_else(first), value)
     }
 
     /// What is said about an entity of this row, with the row's entities named.

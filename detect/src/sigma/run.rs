@@ -84,6 +84,12 @@ impl Row<'_> {
         self.entities
             .get_or_init(|| self.reader.all(self.fields, self.row))
     }
+
+    /// The entities for one who is the last to ask.
+    fn take_entities(&mut self) -> BTreeMap<String, String> {
+        let known = self.entities.take();
+        known.unwrap_or_else(|| self.reader.all(self.fields, self.row))
+    }
 }
 
 impl SigmaRun {
@@ -151,14 +157,14 @@ impl SigmaRun {
             let Some(first) = of_row.first() else {
                 continue;
             };
-            let row = Row {
+            let mut row = Row {
                 fields,
                 reader: &reader,
                 row: first.row as usize,
                 entities: OnceCell::new(),
             };
             if let Some(Some(details)) = details.get_mut(first.class) {
-                self.take(&row, of_row, details, &mut findings, &mut taking);
+                self.take(&mut row, of_row, details, &mut findings, &mut taking);
             }
         }
         drop(details);
@@ -174,7 +180,7 @@ impl SigmaRun {
     /// Takes the matches of a row: first what they say themselves, then what they count for.
     fn take(
         &mut self,
-        row: &Row<'_>,
+        row: &mut Row<'_>,
         hits: &[Hit],
         details: &mut Details<'_>,
         findings: &mut Vec<Finding>,
@@ -185,6 +191,7 @@ impl SigmaRun {
         let hits: Vec<&Hit> = hits
             .filter(|hit| (taking.admits)(details.rule_id(hit.place), row.row))
             .collect();
+        let alone = hits.len() == 1;
         for hit in &hits {
             let id = details.rule_id(hit.place);
             let start = taking.watch.now();
@@ -192,7 +199,11 @@ impl SigmaRun {
                 && let Some(source) = rules.sources.get(id)
                 && let Some(detail) = details.of(hit.place, row.row)
             {
-                findings.push(rule_finding(source, row, &detail));
+                let entities = match alone && !rules.feeds.contains_key(id) {
+                    true => row.take_entities(),
+                    false => row.entities().clone(),
+                };
+                findings.push(rule_finding(source, row, entities, &detail));
             }
             taking.note(id, start);
         }
@@ -307,12 +318,16 @@ impl SigmaRun {
     }
 }
 
-fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding {
+fn rule_finding(
+    source: &Arc<Source>,
+    row: &Row<'_>,
+    entities: BTreeMap<String, String>,
+    detail: &Detail,
+) -> Finding {
     let fields = row.fields;
-    let entities = row.entities();
-    let entity = about(entities);
+    let entity = about(&entities);
     let explained = detail.explanation(fields, row.row);
-    let mut clauses = entity_clauses(fields, &entity, row.row);
+    let mut clauses = entity_clauses(row, &entity);
     clauses.extend(explained.clauses.iter().cloned());
     let time_ns = fields.batch().time().value(row.row);
     Finding {
@@ -325,7 +340,7 @@ fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding
         baseline: explained.baseline(source.condition.as_deref()),
         source: Arc::clone(source),
         entity,
-        entities: entities.clone(),
+        entities,
         clauses,
         evidence: Vec::new(),
         weight: 1,
@@ -335,8 +350,8 @@ fn rule_finding(source: &Arc<Source>, row: &Row<'_>, detail: &Detail) -> Finding
 }
 
 /// The clause that names the entity, by the field in which the row has it.
-fn entity_clauses(fields: &BatchFields<'_>, entity: &Entity, row: usize) -> Vec<String> {
-    let field = crate::entity::field_of(fields, &entity.kind, row);
+fn entity_clauses(row: &Row<'_>, entity: &Entity) -> Vec<String> {
+    let field = row.reader.field_of(row.fields, &entity.kind, row.row);
     let clause = field.map(|f| watchfire_event::Query::field_equals(&f, &entity.value));
     clause.into_iter().collect()
 }
