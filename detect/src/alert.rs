@@ -228,6 +228,11 @@ impl AlertBook {
 }
 
 impl Touched {
+    /// How many alerts.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Remembers an episode that the book forgets, if the batch touched it.
     fn keep(&mut self, episode: &Episode) {
         if self.changes.contains_key(&episode.alert.id) {

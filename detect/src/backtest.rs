@@ -8,7 +8,6 @@
 
 mod tally;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use watchfire_event::{
     Alert, AlertKind, ColumnShape, EventBatch, Origin, Query, Severity, field, time,
 };
 
-use crate::alert::Change;
+use crate::alert::{Change, Touched};
 use crate::engine::{Engine, EngineConfig};
 use crate::entity;
 use crate::facts;
@@ -32,6 +31,8 @@ use tally::Tally;
 pub const MAX_ALERTS: usize = 1_000;
 /// Alerts that are compared with those that an exception leaves.
 const MAX_IDS: usize = 100_000;
+/// Alerts touched and not counted yet, about: beyond, they are counted.
+const MAX_TOUCHED: usize = 16_384;
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 
 /// What a backtest has to read.
@@ -125,6 +126,7 @@ struct Trial {
     query: Query,
     engine: Engine,
     matches_hidden: u64,
+    touched: Touched,
     alerts: HashSet<String>,
 }
 
@@ -138,6 +140,8 @@ pub struct Backtest {
     max_alerts: usize,
     pub(crate) engine: Engine,
     trial: Option<Trial>,
+    /// Alerts that are not counted yet: most change again with the next events.
+    touched: Touched,
     tally: Tally,
 }
 
@@ -181,6 +185,7 @@ impl Backtest {
             only,
             max_alerts: 20,
             trial: None,
+            touched: Touched::default(),
             tally: Tally::default(),
         }
     }
@@ -206,6 +211,7 @@ impl Backtest {
             query: exception,
             engine,
             matches_hidden: 0,
+            touched: Touched::default(),
             alerts: HashSet::default(),
         });
         self
@@ -286,10 +292,9 @@ impl Backtest {
         let hidden = self.trial.as_ref().map(|trial| trial.query.matches(batch));
         let (times, seqs) = (batch.time().values(), batch.seq().values());
         let (rules, only) = (&self.rules, &self.only);
-        let tally = RefCell::new(&mut self.tally);
+        let tally = &mut self.tally;
         let mut matches_hidden = 0;
         let mut note = |rule: &str, row: usize| {
-            let mut tally = tally.borrow_mut();
             tally.matched(rule);
             if !only.contains(rule) || rules.sigma.is_silent(rule) {
                 return;
@@ -300,28 +305,40 @@ impl Backtest {
             let is_hidden = hidden.as_ref().is_some_and(|mask| mask.value(row));
             matches_hidden += u64::from(is_hidden);
         };
-        let max_alerts = self.max_alerts;
-        self.engine
-            .process_noting(batch, &mut note, &mut |shown, change| {
-                let rule = rule_of(shown.bare());
-                if only.contains(rule) {
-                    tally.borrow_mut().alert(&shown, rule, change, max_alerts);
-                }
-            });
+        let touched = &mut self.touched;
+        self.engine.process_noting(batch, &mut note, touched);
         if let (Some(trial), Some(hidden)) = (&mut self.trial, hidden) {
             trial.matches_hidden += matches_hidden;
-            let alerts = &mut trial.alerts;
             let kept = batch.filter(&!&hidden);
-            trial
-                .engine
-                .process_noting(&kept, &mut |_, _| {}, &mut |shown, change| {
-                    let alert = shown.bare();
-                    let is_counted = change == Change::New && only.contains(rule_of(alert));
-                    if is_counted && alerts.len() < MAX_IDS {
-                        alerts.insert(alert.id.clone());
-                    }
-                });
+            trial.engine.process_onto(&kept, &mut trial.touched);
         }
+        let most = self.trial.as_ref().map_or(0, |trial| trial.touched.len());
+        if self.touched.len().max(most) >= MAX_TOUCHED {
+            self.count();
+        }
+    }
+
+    /// Counts the alerts that were raised or changed since they were counted last.
+    fn count(&mut self) {
+        let (only, tally, most) = (&self.only, &mut self.tally, self.max_alerts);
+        let touched = std::mem::take(&mut self.touched);
+        self.engine.settle(touched, &mut |shown, change| {
+            let rule = rule_of(shown.bare());
+            if only.contains(rule) {
+                tally.alert(&shown, rule, change, most);
+            }
+        });
+        let Some(trial) = &mut self.trial else {
+            return;
+        };
+        let (touched, alerts) = (std::mem::take(&mut trial.touched), &mut trial.alerts);
+        trial.engine.settle(touched, &mut |shown, change| {
+            let alert = shown.bare();
+            let is_counted = change == Change::New && only.contains(rule_of(alert));
+            if is_counted && alerts.len() < MAX_IDS {
+                alerts.insert(alert.id.clone());
+            }
+        });
     }
 
     /// Matches so far, of rules that raise alerts.
@@ -332,7 +349,8 @@ impl Backtest {
     }
 
     /// Alerts so far.
-    pub fn alerts(&self) -> u64 {
+    pub fn alerts(&mut self) -> u64 {
+        self.count();
         self.tally.alerts.values().sum()
     }
 
@@ -344,7 +362,8 @@ impl Backtest {
     }
 
     /// What was found.
-    pub fn report(&self) -> BacktestReport {
+    pub fn report(&mut self) -> BacktestReport {
+        let alerts = self.alerts();
         let tally = &self.tally;
         let infos = self.rules.infos().into_iter();
         let told = infos.filter(|info| info.kind != RuleKind::Filter);
@@ -377,7 +396,7 @@ impl Backtest {
         BacktestReport {
             rules: rules.collect(),
             matches: self.matches(),
-            alerts: self.alerts(),
+            alerts,
             days: days.collect(),
             entities: tally.entities(),
             sample_alerts: tally.sample_alerts.clone(),

@@ -181,7 +181,7 @@ impl Engine {
     /// batches are one, an alert that most of them change is copied once, in
     /// [`Engine::changes`].
     pub fn process_onto(&mut self, batch: &EventBatch, touched: &mut Touched) {
-        self.take(batch, &mut |_, _| {}, touched);
+        self.process_noting(batch, &mut |_, _| {}, touched);
     }
 
     /// Every alert that was raised or changed since `touched` was empty, once, as it is now.
@@ -194,20 +194,8 @@ impl Engine {
         changes
     }
 
-    /// As [`Engine::process`], telling the id and the row of everything that rules, correlations
-    /// and detectors find, and showing every alert that was raised or changed.
-    pub(crate) fn process_noting(
-        &mut self,
-        batch: &EventBatch,
-        note: &mut dyn FnMut(&str, usize),
-        show: &mut dyn FnMut(Shown<'_>, Change),
-    ) {
-        let mut touched = Touched::default();
-        self.take(batch, note, &mut touched);
-        self.settle(touched, show);
-    }
-
-    fn settle(&mut self, touched: Touched, show: &mut dyn FnMut(Shown<'_>, Change)) {
+    /// Shows every alert that was raised or changed since `touched` was empty, once, as it is now.
+    pub(crate) fn settle(&mut self, touched: Touched, show: &mut dyn FnMut(Shown<'_>, Change)) {
         let mut new = 0;
         self.book.settle(touched, &mut |shown, change| {
             new += u64::from(change == Change::New);
@@ -216,7 +204,9 @@ impl Engine {
         self.stats.alerts += new;
     }
 
-    fn take(
+    /// As [`Engine::process_onto`], telling the id and the row of everything that rules,
+    /// correlations and detectors find.
+    pub(crate) fn process_noting(
         &mut self,
         batch: &EventBatch,
         note: &mut dyn FnMut(&str, usize),
