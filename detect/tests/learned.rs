@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{batch_from, engine, saved};
+use support::{batch, batch_from, engine, saved};
 use watchfire_detect::Engine;
 use watchfire_event::Alert;
 use watchfire_event::time::to_rfc3339;
@@ -179,4 +179,28 @@ fn few_strange_values_and_a_kind_that_many_send_are_not() {
         })
         .collect();
     assert_eq!(alerts(PAYLOAD, &usual_queries(0), &new), []);
+}
+
+#[test]
+fn new_accounts_that_are_judged_alone_are_left_to_learn_however_many_there_are() {
+    const TENANT: &str = "
+detector: first_seen
+id: first_seen.tenant
+title: New tenant
+entity: user.id
+group: user.id
+pair: organization.id
+";
+    let served =
+        |user: String, tenant: &str| json!({"user": {"id": user}, "organization": {"id": tenant}});
+    let old = (0..10_000).map(|user| served(format!("old-{user}"), "north"));
+    let often = (0..6_000).map(|i| served(format!("often-{}", i % 30), "north"));
+    let new = (0..20).map(|user| served(format!("new-{user}"), "south"));
+    let mut events: Vec<Value> = old.chain(often).chain(new).collect();
+    events.push(served("often-7".into(), "south"));
+    let changes = engine(&[TENANT]).process(&batch(&events)).into_iter();
+    let found: Vec<String> = changes
+        .map(|c| c.alert.entities["user"][0].clone())
+        .collect();
+    assert_eq!(found, ["often-7"]);
 }

@@ -85,6 +85,8 @@ pub(crate) struct State {
 /// See the module's documentation.
 pub(crate) struct FirstSeen {
     config: Arc<DetectorConfig>,
+    /// Entities are judged by their own habits alone, as each is a group of its own.
+    alone: bool,
     state: State,
 }
 
@@ -105,7 +107,11 @@ impl FirstSeen {
             entities: HashMap::new(),
             groups: HashMap::new(),
         };
-        FirstSeen { config, state }
+        FirstSeen {
+            alone: config.group == config.entity,
+            config,
+            state,
+        }
     }
 
     /// `None` while too little is known.
@@ -113,6 +119,9 @@ impl FirstSeen {
         let enough = self.config.thresholds.min_events;
         if own.n >= enough {
             return Some(own.unseen());
+        }
+        if self.alone {
+            return None;
         }
         let others = group.entities.saturating_sub(u64::from(own.n > 0));
         if group.n < enough || others < self.config.thresholds.min_peers {
@@ -129,10 +138,12 @@ impl FirstSeen {
 
     fn learn(&mut self, entity: u64, group: u64, sighting: Sighting, time_ns: i64, seq: u64) {
         let own = self.state.entities.entry(entity).or_default();
-        let of_group = self.state.groups.entry(group).or_default();
-        of_group.entities += u64::from(own.n == 0);
+        if !self.alone {
+            let of_group = self.state.groups.entry(group).or_default();
+            of_group.entities += u64::from(own.n == 0);
+            of_group.learn(sighting, time_ns, seq);
+        }
         own.learn(sighting, time_ns, seq);
-        of_group.learn(sighting, time_ns, seq);
         let limit = self.config.thresholds.max_entities.max(10);
         if self.state.entities.len() > limit {
             let mut ages: Vec<u64> = self.state.entities.values().map(|h| h.touched).collect();
