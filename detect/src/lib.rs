@@ -41,6 +41,7 @@ mod risk;
 mod ruleset;
 mod season;
 mod sigma;
+mod silent;
 mod state;
 mod tail;
 mod trace;

@@ -398,3 +398,64 @@ title: Walk
         found[0].summary
     );
 }
+
+/// The one thing without which nothing would have been said flips the decision.
+#[test]
+fn an_account_that_keeps_to_its_routes_is_not_taken_over() {
+    let takeover = "
+detector: takeover
+id: takeover.account
+title: Takeover
+";
+    const HOUR: i64 = 3_600;
+    let routes = [
+        "", "orders", "people", "keys", "audit", "reports", "billing",
+    ];
+    let used = |seconds: i64, user: i64, route: &str, (ip, asn, agent): (&str, i64, &str)| {
+        json!({"@timestamp": at(400 + seconds), "service": {"name": "desk"},
+            "user": {"id": format!("u{user}")},
+            "source": {"ip": ip, "as": {"number": asn}}, "user_agent": {"original": agent},
+            "http": {"request": {"method": "GET"}, "response": {"status_code": 200}},
+            "url": {"path": format!("/{route}/open")}})
+    };
+    let browser = "Mozilla/5.0 Firefox/131.0";
+    // Everybody has two routes of their own; somebody else uses an account for an afternoon.
+    let stolen = |kept: &str| {
+        let days = (0..8).flat_map(|day| [8, 10, 14].map(|hour| day * 24 * HOUR + hour * HOUR));
+        let usual = days.flat_map(|begin| {
+            (0..40).map(move |i| {
+                let (user, ip) = (i % 20, format!("198.51.{}.7", i % 20));
+                let route = routes[1 + (user as usize % 3) * 2 + i as usize / 20];
+                used(begin + i * 30, user, route, (&ip, 64_500, browser))
+            })
+        });
+        let (ip, asn) = match kept {
+            "nothing" => ("203.0.113.9", 64_599),
+            _ => ("198.51.3.7", 64_500),
+        };
+        let routes = match kept {
+            "network and routes" => &routes[1..3],
+            _ => &routes[3..],
+        };
+        let other = (0..6).flat_map(|hour| {
+            let at = move |i: usize| (8 * 24 + 8 + hour) * HOUR + i as i64 * 60;
+            let each = routes.iter().enumerate();
+            each.map(move |(i, route)| used(at(i), 3, route, (ip, asn, "curl/8.9")))
+        });
+        alerts(takeover, &usual.chain(other).collect::<Vec<_>>())
+    };
+    let found = stolen("network");
+    assert!(!found.is_empty());
+    for alert in &found {
+        let bound = &alert.evidence.baseline["silent_at"]["bounds"][0];
+        assert_eq!(
+            bound,
+            &json!({"what": "hours of other routes", "at_most": 0})
+        );
+    }
+    let found = stolen("network and routes");
+    assert!(found.is_empty(), "{found:#?}");
+    // Where everything is strange no single thing decides.
+    let found = stolen("nothing");
+    assert_eq!(found[0].evidence.baseline["silent_at"], Value::Null);
+}

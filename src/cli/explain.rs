@@ -136,7 +136,8 @@ fn print(alert: &Value) {
         .pointer("/evidence/baseline")
         .and_then(Value::as_object);
     for (name, value) in baseline.into_iter().flatten() {
-        rows.push((name, cell(Some(value))));
+        // What is said in a sentence needs no numbers beside it.
+        rows.push((name, cell(value.get("sentence").or(Some(value)))));
     }
     rows.push(("events", text("/evidence/events")));
     rows.push(("query", text("/evidence/query")));

@@ -29,6 +29,7 @@ use crate::facts::recent::Recent;
 use crate::facts::{Act, Fact};
 use crate::finding::Finding;
 use crate::sigma::told::span_words;
+use crate::silent::Bound;
 
 const HOUR_MS: i64 = 3_600 * 1_000;
 /// Calls of a pair that are kept.
@@ -235,6 +236,7 @@ impl Beacon {
             "hours": rounded(hours), "calls": pair.calls,
             "bytes": rhythm.bytes, "bytes_off": rhythm.bytes_off,
             "regularity": rounded(rhythm.regularity),
+            "silent_at": Bound::at_most(pair.calls - 1, "calls in this rhythm").told(),
             "pairs": self.state.judged, "new_rhythms": self.state.rhythms,
         });
         at.finding(&self.config, says)

@@ -26,6 +26,7 @@ use crate::cells::mix;
 use crate::facts::recent::Recent;
 use crate::facts::{Act, Fact, Outcome};
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
@@ -75,6 +76,9 @@ struct Key {
     /// Accounts of which was spoken, and when.
     told: usize,
     told_ns: i64,
+    /// The most accounts of which nothing was said, and in which window.
+    #[serde(default)]
+    silent: (usize, i64),
 }
 
 /// All keys of a kind.
@@ -111,6 +115,8 @@ struct Many {
     usual: f64,
     failures: Vec<Failure>,
     fresh: usize,
+    /// See [`Key::silent`].
+    silent: (usize, i64),
 }
 
 impl Cardinality {
@@ -266,10 +272,15 @@ impl Key {
                     usual,
                     failures,
                     fresh,
+                    silent: (count - 1, window_ns),
                 });
             }
         }
-        if let Some(many) = &worst {
+        if let Some(many) = &mut worst {
+            if self.told == 0 {
+                self.silent = many.silent;
+            }
+            many.silent = self.silent;
             (self.told, self.told_ns) = (many.failures.len(), now);
         }
         worst
@@ -300,6 +311,14 @@ fn keys(fact: &Fact) -> [u64; KIND_COUNT] {
 fn pairs(fact: &Fact) -> [u64; 2] {
     let of = |place: u64| if place == 0 { 0 } else { mix(fact.user, place) };
     [of(fact.net), of(fact.asn)]
+}
+
+/// `15 minutes`, `2 hours`
+fn lasting(window_ns: i64) -> String {
+    match window_ns / MINUTE_NS {
+        minutes @ ..60 => format!("{minutes} minutes"),
+        minutes => format!("{} hours", minutes / 60),
+    }
 }
 
 impl FactDetector for Cardinality {
@@ -367,11 +386,9 @@ impl Cardinality {
             }
         }
         let mut says = at.says(kind, at.name(value), many.score);
-        let minutes = many.window_ns / MINUTE_NS;
-        let window = match minutes {
-            ..60 => format!("{minutes} minutes"),
-            _ => format!("{} hours", minutes / 60),
-        };
+        let window = lasting(many.window_ns);
+        let (silent, silent_ns) = many.silent;
+        let what = format!("accounts in {}", lasting(silent_ns));
         says.summary = format!(
             "{} accounts failed to log in from {place} in {window}, by {} addresses; none of them \
              had ever logged in from there, usual are {}",
@@ -394,7 +411,7 @@ impl Cardinality {
         says.weight = many.fresh as u64;
         says.baseline = json!({
             "count": many.failures.len(), "addresses": ips.len(), "mean": rounded(many.usual),
-            "window": window,
+            "window": window, "silent_at": Bound::at_most(silent as u64, what).told(),
             "days": (fact.time_ns - self.state.since_ns) / (24 * HOUR_NS),
         });
         at.finding(&self.config, says)

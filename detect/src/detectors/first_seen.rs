@@ -22,10 +22,12 @@ use crate::calibrate::rounded;
 use crate::cells::mix;
 use crate::entity::Entity;
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 /// Groups counted; beyond, an entity belongs to the group of all.
 const MAX_GROUPS: usize = 10_000;
 const DEFAULT_SCORE: f64 = 2.0;
+const SILENT: &str = "Silent had the two been seen together once before.";
 
 /// What is known of an entity or a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -210,6 +212,7 @@ impl FirstSeen {
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
                 "group_events": group.n, "group_entities": group.entities, "group_pairs_seen_once": group.once,
                 "learning": own.n < config.thresholds.min_events,
+                "silent_at": Bound::at_least(1, "such events before").told_as(SILENT),
             }).into(),
             source: Arc::clone(&config.source),
             entity: Entity::new(&config.kind, &value),

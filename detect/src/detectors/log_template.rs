@@ -25,6 +25,7 @@ use crate::finding::Finding;
 use crate::models::ModelError;
 use crate::models::codec::{Kept, Model};
 use crate::models::drain::{Drain, Parsed, mask};
+use crate::silent::Bound;
 
 const DEFAULT_SCORE: f64 = 3.5;
 /// Lines of a service before it is judged, if the file does not say.
@@ -39,6 +40,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// Characters of a template that an alert shows.
 const SHOWN: usize = 160;
+const SILENT: &str = "Silent had the service written such a line once before.";
 
 impl Model for Drain {
     fn to_bytes(&self) -> Vec<u8> {
@@ -147,6 +149,7 @@ impl LogTemplate {
             summary,
             baseline: json!({
                 "lines": lines, "templates": templates, "unseen": rounded(parsed.unseen),
+                "silent_at": Bound::at_least(1, "such lines before").told_as(SILENT),
             })
             .into(),
             clauses,

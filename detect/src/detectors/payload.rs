@@ -28,6 +28,7 @@ use crate::models::ModelError;
 use crate::models::codec::{Kept, Model};
 use crate::models::payload::{PayloadModel, features, values};
 use crate::sigma::told::span_words;
+use crate::silent::Bound;
 
 const DEFAULT_SCORE: f64 = 6.0;
 /// Values that the model is fitted to, and before the first one.
@@ -68,8 +69,10 @@ struct Sender {
     strange: u64,
     /// Strange values at which it is looked at again.
     alarm: u64,
-    /// Events told so far.
+    /// Strange values told so far, and the most of which nothing was said.
     told: u64,
+    #[serde(default)]
+    silent: u64,
     first_ns: i64,
     events: Vec<u64>,
     /// Sequence number of the last event: order of forgetting.
@@ -247,6 +250,7 @@ impl Payload {
             .replace("{kinds}", &kinds)
             .replace("{kind}", &config.kind)
             .replace("{entity}", &value);
+        let silent = Bound::at_most(sender.silent, format!("strange values in {window}"));
         let mut entities = batch.entities.all(batch.fields, row);
         entities.insert(config.kind.clone(), value.clone());
         let mut clauses = vec![Query::field_equals(field, &value)];
@@ -264,6 +268,7 @@ impl Payload {
             baseline: json!({
                 "values": sender.values, "strange": sender.strange, "window": window,
                 "share_of_others": rounded(self.share()), "learned": self.state.learned,
+                "silent_at": silent.told(),
             })
             .into(),
             clauses,
@@ -299,7 +304,7 @@ impl RowDetector for Payload {
         let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
         let key = keys.sender.hash(row)?;
         let (_, text) = keys.text.value(row)?;
-        self.sender(key, time_ns, seq)?;
+        let before = self.sender(key, time_ns, seq)?.strange;
         let mut odd = None;
         for value in values(&text).take(VALUES) {
             if self.value(key, &value) {
@@ -326,6 +331,9 @@ impl RowDetector for Payload {
         }
         // Speak again when it has doubled.
         sender.alarm = sender.strange.saturating_mul(2);
+        if sender.told == 0 {
+            sender.silent = before;
+        }
         let told = sender.clone();
         sender.told = sender.strange;
         self.finding(batch, keys, row, &told, (score, &odd))

@@ -28,6 +28,7 @@ use crate::entity::Entity;
 use crate::finding::Finding;
 use crate::season::Season;
 use crate::sigma::told::span_words;
+use crate::silent::Bound;
 
 /// How late an event may be and still count.
 const LATENESS_NS: i64 = 300 * 1_000_000_000;
@@ -60,6 +61,9 @@ struct Open {
     alarm: u64,
     /// Count of which alerts already speak.
     told: u64,
+    /// The greatest count of which nothing was said.
+    #[serde(default)]
+    silent: u64,
     first_ns: i64,
     events: Vec<u64>,
 }
@@ -144,6 +148,9 @@ impl Rate {
         // Speak again when it has doubled.
         open.alarm = open.count.saturating_mul(2);
         let weight = open.count - open.told;
+        if open.told == 0 {
+            open.silent = open.count - 1;
+        }
         open.told = open.count;
         let open = open.clone();
         self.finding(
@@ -298,8 +305,6 @@ impl Rate {
             .max(0.0)
             .round() as u64;
         let high = counts.quantile(2.0).saturating_sub(1);
-        let wanted = config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        let silent = counts.quantile(wanted).max(1) - 1;
         let window = span_words(u64::try_from(config.window_ns / 1_000_000_000).unwrap_or(0));
         let template = config.summary.as_deref().unwrap_or(
             "{number} events in {window} by {kind} {entity}, usual {hour}is {mean} ({low}-{high})",
@@ -324,7 +329,8 @@ impl Rate {
             summary,
             baseline: json!({
                 "count": open.count, "window": window, "mean": rounded(counts.mean),
-                "low": low, "high": high, "season": rounded(season), "silent_up_to": silent, "windows": own_windows,
+                "low": low, "high": high, "season": rounded(season), "windows": own_windows,
+                "silent_at": Bound::at_most(open.silent, format!("events in {window}")).told(),
                 "learning": own_windows < config.thresholds.min_windows,
             })
             .into(),

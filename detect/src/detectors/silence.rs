@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use watchfire_event::Query;
 
 use super::config::DetectorConfig;
@@ -27,11 +27,12 @@ use crate::calibrate::rounded;
 use crate::calibration::Calibration;
 use crate::cells::mix;
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 mod gaps;
 mod source;
 
-use source::{Quiet, Source};
+use source::{Enough, Quiet, Source};
 
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 /// Sources remembered.
@@ -145,11 +146,10 @@ impl Silence {
         let quiet = hosts.filter_map(|(key, host)| {
             let quiet = host.quiet(*key, minute).filter(|q| q.score >= wanted)?;
             let service = self.state.sources.get(&host.of)?;
-            let expected = service.expected(minute, quiet.window)?;
-            let count = service.recent(minute, quiet.window) as f64;
             // Replaced by another when the service goes on as before.
-            let missing = (expected - count) / quiet.expected.max(1.0);
-            (missing > 0.5).then_some(quiet)
+            service
+                .lacks(minute, quiet.window, host, 0)
+                .then_some(quiet)
         });
         quiet.collect()
     }
@@ -161,14 +161,10 @@ impl Silence {
             .max_by(|a, b| a.score.total_cmp(&b.score))
             .filter(|worst| source_of(worst).is_some_and(|s| s.silent_since == Some(minute)))?;
         let source = source_of(worst)?;
-        let about = |source: &Source| match &source.host {
-            Some(host) => format!("{host} of {}", source.service),
-            None => source.service.clone(),
-        };
         let expected = worst.expected.round() as u64;
         let mut summary = format!(
             "{} sent {} events in {} minutes, usual now is {}",
-            about(source),
+            source.words(),
             grouped(worst.count),
             worst.window,
             grouped(expected),
@@ -205,8 +201,45 @@ impl Silence {
             "count": worst.count, "window": format!("{} minutes", worst.window),
             "mean": rounded(worst.expected), "days": (minute - source.born) / 1_440,
             "learning": minute - source.born < 7 * 1_440,
+            "silent_at": self.silent_at(minute, quiet, services),
         });
         at.finding(&self.config, says)
+    }
+
+    /// The events with which nothing would have been said; unknown where more than a service and
+    /// one of its hosts are quiet.
+    fn silent_at(&self, minute: i64, quiet: &[Quiet], services: usize) -> Value {
+        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        let sources: Option<Vec<&Source>> = quiet
+            .iter()
+            .map(|q| self.state.sources.get(&q.key))
+            .collect();
+        let sources = sources.unwrap_or_default();
+        if services > 1 || sources.len() > services + 1 {
+            return Value::Null;
+        }
+        let first = sources.first().map(|source| &source.service);
+        if sources.iter().any(|s| Some(&s.service) != first) {
+            return Value::Null;
+        }
+        let enough = sources
+            .iter()
+            .filter_map(|s| Some((s.enough(minute, wanted)?, s)));
+        let most = enough.max_by_key(|(enough, _)| enough.lacking);
+        let Some((enough, source)) = most.filter(|(e, s)| self.decides(minute, e, s)) else {
+            return Value::Null;
+        };
+        let what = format!("events of {} in {} minutes", source.words(), enough.window);
+        Bound::at_least(enough.count, what).told()
+    }
+
+    /// Would the source be told with one event less? A host is not while its service has enough.
+    fn decides(&self, minute: i64, enough: &Enough, source: &Source) -> bool {
+        let service = self.state.sources.get(&source.of);
+        let Some(service) = service.filter(|_| source.host.is_some()) else {
+            return true;
+        };
+        service.lacks(minute, enough.window, source, enough.lacking - 1)
     }
 }
 

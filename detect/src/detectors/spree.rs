@@ -20,6 +20,7 @@ use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
 use crate::sigma::told::span_words;
+use crate::silent::Bound;
 
 const DAY_NS: i64 = 24 * 3_600 * 1_000_000_000;
 /// Accounts of a generation.
@@ -187,6 +188,7 @@ impl FactDetector for Spree {
             "count": excess.count, "window": window, "limit": excess.limit,
             "mean": rounded(excess.habit.mean), "days": excess.habit.n,
             "learning": !known,
+            "silent_at": Bound::at_most(excess.limit - 1, format!("events in {window}")).told(),
         });
         out.extend(at.finding(&self.config, says));
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ahash::HashMap;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
@@ -26,6 +26,7 @@ use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
+use crate::silent::Bound;
 use crate::tail::{Crowd, Tail};
 
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
@@ -110,6 +111,9 @@ struct Account {
     strange: Vec<(u8, u64)>,
     events: Vec<u64>,
     told: f64,
+    /// The aspect without which nothing would have been said, once something was.
+    #[serde(default)]
+    silent: Option<u8>,
     /// Greatest sum of the day, for the tail.
     day: i64,
     most: f64,
@@ -298,6 +302,13 @@ impl Account {
     fn sum(&self) -> f64 {
         self.parts.iter().sum()
     }
+
+    /// The strongest aspect, if the others alone would not be told.
+    fn decisive(&self, is_told: impl FnOnce(f64) -> bool) -> Option<u8> {
+        let parts = self.parts.iter().enumerate();
+        let (aspect, part) = parts.max_by(|a, b| a.1.total_cmp(b.1))?;
+        (!is_told(self.sum() - part)).then_some(aspect as u8)
+    }
 }
 
 impl FactDetector for Takeover {
@@ -344,6 +355,11 @@ impl FactDetector for Takeover {
             let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
             let wanted = wanted + self.state.crowd.surplus();
             if score >= wanted && score > account.told * 1.2 && account.sum() > 1.0 {
+                if account.told == 0.0 {
+                    let is_told =
+                        |sum| sum > 1.0 && rarity(&mut self.state.groups, fact.role, sum) >= wanted;
+                    account.silent = account.decisive(is_told);
+                }
                 account.told = score;
                 finding = Some((score, account.clone()));
             }
@@ -396,6 +412,13 @@ fn strange_words(at: &At<'_>, account: &Account, aspect: usize) -> String {
         true => format!("other {name}"),
         false => format!("other {name} ({})", named.join(", ")),
     }
+}
+
+/// What it means that an aspect decided.
+fn silent_at(aspect: u8) -> Value {
+    let name = ASPECTS.get(usize::from(aspect)).map_or("", |a| a.name);
+    let sentence = format!("Silent had the account kept to its usual {name}.");
+    Bound::at_most(0, format!("hours of other {name}")).told_as(&sentence)
 }
 
 /// The first digit with zeros: more would claim too much.
@@ -453,6 +476,7 @@ impl Takeover {
             "evidence": rounded(account.sum()), "hours": account.hours,
             "known_hours": rounded(account.habits[4].total),
             "strange": strange.collect::<Vec<_>>(),
+            "silent_at": account.silent.map_or(Value::Null, silent_at),
         });
         at.finding(&self.config, says)
     }

@@ -19,9 +19,13 @@ use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 /// A place that was used before this is no longer in use.
 const IN_USE_NS: i64 = 12 * 3_600 * 1_000_000_000;
+const MINUTE_NS: u64 = 60_000_000_000;
+/// What [`IN_USE_NS`] means.
+const SILENT: &str = "Silent had 12 hours or more passed between the two uses.";
 const MAX_TOKENS: usize = 100_000;
 const DEFAULT_SCORE: f64 = 5.0;
 
@@ -163,9 +167,11 @@ impl FactDetector for TokenUse {
         says.since_ns = before.last_ns;
         says.evidence = vec![before.last_seq];
         says.weight = 2;
+        let silent = Bound::at_least(IN_USE_NS as u64 / MINUTE_NS, "minutes between");
         says.baseline = json!({
             "changes": token.changes, "minutes_between": minutes,
             "tokens_seen": self.state.seen, "tokens_in_two_hands": self.state.twice,
+            "silent_at": silent.told_as(SILENT),
             "share": rounded((self.state.twice + 1.0) / (self.state.seen + 10.0)),
         });
         out.extend(at.finding(&self.config, says));

@@ -22,6 +22,7 @@ use crate::calibration::Calibration;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
+use crate::silent::{self, Bound};
 use crate::tail::{Crowd, Tail};
 
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
@@ -46,6 +47,8 @@ const MOST: f64 = 5.0;
 
 /// Bytes and requests.
 type Amounts = [f64; 2];
+/// The most of each that says nothing; `None` where it does not matter.
+type Limits = [Option<u64>; 2];
 
 /// What an account takes on one kind of day: mean logarithm.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -69,6 +72,9 @@ struct Account {
     today: Amounts,
     /// Score told last.
     told: f64,
+    /// The most that would not have been told today, once something was.
+    #[serde(default)]
+    silent: Option<Limits>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +110,8 @@ struct Excess {
     usual: f64,
     run: u32,
     days: f64,
+    /// See [`Account::silent`].
+    silent: Limits,
 }
 
 impl Volume {
@@ -130,22 +138,27 @@ impl Volume {
         let group = self.state.groups.entry(account.band(), Group::new);
         let mut excess = None;
         if hour > account.hour {
-            excess = account.judge(group);
             if hour.div_euclid(DAY_HOURS) > account.hour.div_euclid(DAY_HOURS) {
                 self.state.crowd.add(hour.div_euclid(DAY_HOURS));
             }
+            let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+            let wanted = wanted + self.state.crowd.surplus();
+            let judged = account.judge(group);
+            excess = judged.filter(|e| account.is_news(e.score, wanted));
+            if let Some(excess) = &mut excess {
+                excess.silent = account.silent_at(group, wanted);
+            }
             account.advance(hour, group, &mut self.state.calibration);
+            if let Some(excess) = &excess {
+                account.told = excess.score;
+            }
         } else if hour.div_euclid(DAY_HOURS) < account.hour.div_euclid(DAY_HOURS) {
             // Too late for its day.
             return None;
         }
         account.amounts[0] += fact.bytes as f64;
         account.amounts[1] += 1.0;
-        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        let wanted = wanted + self.state.crowd.surplus();
-        let excess = excess.filter(|e| e.score >= wanted && e.score > account.told * 1.2)?;
-        account.told = excess.score;
-        Some(excess)
+        excess
     }
 }
 
@@ -181,10 +194,59 @@ impl Account {
                     usual: habit.mean[what].exp_m1(),
                     run: self.run + 1,
                     days: habit.days,
+                    silent: [None; 2],
                 });
             }
         }
         worst
+    }
+
+    /// Is a score to be told?
+    fn is_news(&self, score: f64, wanted: f64) -> bool {
+        score >= wanted && score > self.told * 1.2
+    }
+
+    /// The greatest amounts that would not be told now: of bytes, requests or, if each alone is too
+    /// much, both. Later in the day they are what held when the day was told first.
+    fn silent_at(&mut self, group: &Group, wanted: f64) -> Limits {
+        if let Some(silent) = self.silent {
+            return silent;
+        }
+        let silent = self.limits(group, wanted).unwrap_or_default();
+        self.silent = Some(silent);
+        silent
+    }
+
+    /// See [`Account::silent_at`].
+    fn limits(&self, group: &Group, wanted: f64) -> Option<Limits> {
+        let habit = self.habits[kind_of(self.hour)];
+        let now = self.so_far();
+        let is_told = |what: usize, amount: u64| {
+            let mut now = now;
+            now[what] = (amount as f64).ln_1p();
+            let sum = self.sum_with(now, &habit, group, what);
+            self.is_news(group.tails[what].rarity(sum), wanted)
+        };
+        let mut silent = Limits::default();
+        for (what, silent) in silent.iter_mut().enumerate() {
+            // A day without a request is not judged.
+            let (mut low, mut high) = (what as u64, self.amounts[what] as u64);
+            if !is_told(what, high) {
+                continue;
+            }
+            if is_told(what, low) {
+                return None;
+            }
+            while low + 1 < high {
+                let middle = low + (high - low) / 2;
+                match is_told(what, middle) {
+                    true => high = middle,
+                    false => low = middle,
+                }
+            }
+            *silent = Some(low);
+        }
+        Some(silent)
     }
 
     /// The excess added up, today included.
@@ -257,7 +319,7 @@ impl Account {
                 *mean += rate * (lesson - *mean);
             }
         }
-        self.today = [0.0; 2];
+        (self.today, self.silent) = ([0.0; 2], None);
         if self.sum == [0.0; 2] {
             self.told = 0.0;
         }
@@ -315,11 +377,16 @@ impl FactDetector for Volume {
              days in a row",
             excess.run,
         );
+        let kinds = ["bytes on the day", "requests on the day"].into_iter();
+        let bounds = kinds.zip(excess.silent);
+        let bounds = bounds.filter_map(|(what, most)| Some(Bound::at_most(most?, what)));
+        let bounds: Vec<Bound> = bounds.collect();
         says.since_ns = fact.time_ns - i64::from(excess.run) * DAY_HOURS * HOUR_NS;
         says.baseline = json!({
             "count": excess.amount.round(), "mean": rounded(excess.usual),
             "what": if excess.what == 0 { "bytes" } else { "requests" },
             "window": "day", "days": excess.days, "days_above": excess.run,
+            "silent_at": silent::told(&bounds),
         });
         out.extend(at.finding(&self.config, says));
     }

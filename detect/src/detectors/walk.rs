@@ -24,6 +24,7 @@ use crate::cells::mix;
 use crate::facts::Fact;
 use crate::facts::recent::Recent;
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 /// Steps up to this are small.
 const STEP: i64 = 10;
@@ -64,6 +65,9 @@ struct Walk {
     /// Steps at which to speak again, and those of which was spoken.
     next: u32,
     told: u32,
+    /// The most steps of which nothing was said.
+    #[serde(default)]
+    silent: u32,
     /// Its first events.
     events: Vec<u64>,
 }
@@ -148,6 +152,9 @@ impl Walks {
             return None;
         }
         walk.next = walk.steps.saturating_mul(2);
+        if walk.told == 0 {
+            walk.silent = walk.steps - 1;
+        }
         let now = walk.clone();
         walk.told = walk.steps;
         let walk = now;
@@ -230,10 +237,11 @@ impl FactDetector for Walks {
         says.since_ns = walk.first_ns;
         says.evidence = walk.events;
         says.weight = u64::from(walk.steps - walk.told);
+        let silent = Bound::at_most(u64::from(walk.silent), "identifiers in their order");
         says.baseline = json!({
             "count": walk.steps, "from": walk.from, "to": walk.last, "refused": walk.refused,
             "usual_share_in_order": rounded(habit.share()),
-            "silent_up_to": LEAST - 1,
+            "silent_at": silent.told(),
         });
         out.extend(at.finding(&self.config, says));
     }

@@ -60,6 +60,8 @@ pub(crate) struct Fired {
     pub(crate) since_ns: i64,
     /// It fired for this window before, which now begins sooner.
     again: bool,
+    /// Up to this count it is silent.
+    pub(crate) silent: Option<u64>,
     /// Sequence numbers of the newest matches in its window.
     pub(crate) evidence: Vec<u64>,
     /// Who the matches in the window name: kind and value.
@@ -274,6 +276,7 @@ fn told(
         time_ns: ended.time,
         since_ns: ended.since,
         again: ended.again,
+        silent: plan.silent(),
         evidence: ended.seqs,
         named: about.named.clone(),
         clauses: about.clauses.clone(),

@@ -12,6 +12,7 @@ use super::correlate::{Fired, Match};
 use crate::alert::grouped;
 use crate::entity::{Entity, kind_of};
 use crate::finding::{Finding, Source, score_of};
+use crate::silent::Bound;
 
 /// Clauses of the base rule that a query names.
 const MAX_CLAUSES: usize = 3;
@@ -48,6 +49,14 @@ pub(crate) fn correlation_finding(
     let span = i64::try_from(body.timespan_secs).unwrap_or(0) * 1_000_000_000;
     let count = body.aggregated_value;
     let events = fired.evidence.len().max(1) as u64;
+    let mut baseline = json!({
+        "correlation": body.correlation_type.as_str(), "value": count,
+        "timespan_seconds": body.timespan_secs, "group": body.group_key,
+    });
+    if let Some(silent) = fired.silent {
+        let what = counted(body, &fired.subject);
+        baseline["silent_at"] = Bound::at_most(silent, what).told();
+    }
     Finding {
         row,
         seq: last.seq,
@@ -55,11 +64,7 @@ pub(crate) fn correlation_finding(
         since_ns: fired.since_ns.min(time_ns),
         score: score_of(source.severity),
         summary: sentence(body, &fired.subject, &named),
-        baseline: json!({
-            "correlation": body.correlation_type.as_str(), "value": count,
-            "timespan_seconds": body.timespan_secs, "group": body.group_key,
-        })
-        .into(),
+        baseline: baseline.into(),
         source: Arc::clone(source),
         entity,
         entities,
@@ -72,6 +77,15 @@ pub(crate) fn correlation_finding(
         },
         others: fired.named,
         within_ns: Some((time_ns.saturating_sub(span), time_ns)),
+    }
+}
+
+/// What a correlation counts: `events in 10 min`.
+fn counted(body: &CorrelationBody, subject: &Subject) -> String {
+    let window = span_words(body.timespan_secs);
+    match body.correlation_type.as_str() {
+        "value_count" => format!("different {} values in {window}", subject.fields.join(", ")),
+        _ => format!("events in {window}"),
     }
 }
 

@@ -97,6 +97,12 @@ pub(super) struct Ended {
 }
 
 impl Plan {
+    /// The greatest count with which the condition never holds, where one is counted.
+    pub(super) fn silent(&self) -> Option<u64> {
+        let silent = self.least.checked_sub(1).filter(|count| *count > 0);
+        silent.map(|count| count as u64)
+    }
+
     pub(super) fn new(correlation: CompiledCorrelation) -> Self {
         let ns = |secs: u64| {
             i64::try_from(secs)

@@ -92,6 +92,7 @@ export function Baseline({ alert }) {
   // A single event makes a bucket of no width to speak of.
   const per = data?.width >= 1 ? ` per ${span(data.width)}` : '';
   const title = `Events that its query finds${per}${band ? ', against what is usual' : ''}`;
+  const silent = alert.evidence?.baseline?.silent_at?.sentence;
   const most = peak ? `: ${count(peak[1])} at ${hourMinute(peak[0])}` : '';
   const interval = band ? `; usual is ${number(band.low)} to ${number(band.high)}` : '';
   return html`<section class="box picture">
@@ -105,6 +106,7 @@ export function Baseline({ alert }) {
         aria-label=${`${title}${most}${interval}.`}
       ><${Drawing} points=${points} own=${own} band=${band} width=${width} peak=${peak} /></svg>`}
     </div>
+    ${silent && html`<p class="silent">${silent}</p>`}
     <${Numbers} base=${alert.evidence?.baseline} />
   </section>`;
 }

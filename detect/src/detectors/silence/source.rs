@@ -79,6 +79,13 @@ pub(super) struct Quiet {
     pub(super) expected: f64,
 }
 
+/// With how many events in a window nothing is said, and how many these are more than came.
+pub(super) struct Enough {
+    pub(super) window: i64,
+    pub(super) count: u64,
+    pub(super) lacking: u64,
+}
+
 impl Source {
     /// Memory that one takes, about.
     pub(super) const BYTES: usize = size_of::<Source>() + (BINS + MINUTES) * 2 + HABITS * 4 + 64;
@@ -261,6 +268,52 @@ impl Source {
         });
         let judged = counted.chain(self.paused(key, minute));
         judged.max_by(|a, b| a.score.total_cmp(&b.score))
+    }
+
+    /// What would have been enough at `minute`, had the rest come in its last minutes. Every window
+    /// that is too quiet wants some more, and the one that wants most decides.
+    pub(super) fn enough(&self, minute: i64, wanted: f64) -> Option<Enough> {
+        let spread = f64::from(self.spread).max(1.0);
+        let lacks = WINDOWS.iter().filter_map(|window| {
+            let expected = self.expected(minute, *window).filter(|e| *e >= LEAST)?;
+            let wide = if *window == HOUR { HOUR_SPREAD } else { 1.0 };
+            let is_told = |count: &u64| {
+                *count as f64 <= expected * LEFT
+                    && lower_tail(*count, expected, spread * wide * expected) >= wanted
+            };
+            let count = self.recent(minute, *window);
+            let enough = (count..).find(|count| !is_told(count))?;
+            (enough > count).then_some(Enough {
+                window: *window,
+                count: enough,
+                lacking: enough - count,
+            })
+        });
+        let paused = self.paused(0, minute).filter(|quiet| quiet.score >= wanted);
+        let paused = paused.map(|_| Enough {
+            window: PAUSE,
+            count: 1,
+            lacking: 1,
+        });
+        lacks.chain(paused).max_by_key(|enough| enough.lacking)
+    }
+
+    /// Does this service lack what its host used to send, if `more` events had come?
+    pub(super) fn lacks(&self, minute: i64, window: i64, host: &Source, more: u64) -> bool {
+        let expected = |source: &Source| source.expected(minute, window);
+        let (Some(all), Some(of_host)) = (expected(self), expected(host)) else {
+            return false;
+        };
+        let count = (self.recent(minute, window) + more) as f64;
+        (all - count) / of_host.max(1.0) > 0.5
+    }
+
+    /// `orders-1 of orders`
+    pub(super) fn words(&self) -> String {
+        match &self.host {
+            Some(host) => format!("{host} of {}", self.service),
+            None => self.service.clone(),
+        }
     }
 
     /// A service that says nothing at all is told as soon as its pause is too long for it. Hosts
