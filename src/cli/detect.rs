@@ -116,6 +116,7 @@ pub(super) fn run(args: &DetectArgs) -> Result<ExitCode> {
             "rules_by_row": by_row,
             "rules_open": stats.open_rules,
             "sigma_bytes": stats.sigma_bytes,
+            "detector_bytes": learned_bytes(outcome.engine.costs()),
             "costs": dearest(outcome.engine.costs()),
             "windows": {
                 "open": stats.windows.open,
@@ -231,6 +232,11 @@ impl Turn {
             outcome.engine.process_onto(&batch, touched);
         }
     }
+}
+
+/// What detectors have learned, bytes, about; as of some thousands of events ago.
+fn learned_bytes(costs: &Costs) -> usize {
+    costs.detectors.values().map(|state| state.bytes).sum()
 }
 
 /// The rules and detectors that cost most: microseconds of each for every event, share of the time
