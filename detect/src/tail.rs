@@ -117,7 +117,7 @@ impl Tail {
 }
 
 /// Of so many that are judged a day a threshold is taken as it stands.
-const CROWD: f64 = 2_000.0;
+const CROWD: f64 = 1_000.0;
 
 /// How many are judged a day. The more they are, the more of them are rare by chance, so that a
 /// threshold that is right for a small company would flood a large one.
@@ -188,7 +188,7 @@ mod tests {
         let day = |crowd: &mut Crowd, day, n| (0..n).for_each(|_| crowd.add(day));
         day(&mut crowd, 1, 300);
         assert_eq!(crowd.surplus(), 0.0);
-        day(&mut crowd, 2, 20_000);
+        day(&mut crowd, 2, 10_000);
         day(&mut crowd, 3, 100);
         assert!((crowd.surplus() - 1.0).abs() < 0.01, "{crowd:?}");
         (4..60).for_each(|n| day(&mut crowd, n, 100));

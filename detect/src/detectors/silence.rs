@@ -6,8 +6,9 @@
 //! last hours were less busy than theirs. The score is the lower tail of the negative
 //! binomial around that, its spread learned from how far earlier expectations were off. The last
 //! three to sixty minutes are judged every minute of event time. A service that says nothing at
-//! all is also judged by its pause: the longest that are usual for it are learned, so that one
-//! that sends in bursts may pause longer.
+//! all is also judged by its pause. How long pauses and how rare scores are usual for a source is
+//! learned, so that one that sends in bursts may pause longer, and one whose people come in groups
+//! may say less.
 //!
 //! Logs stop for harmless reasons too, which are told apart: a collector that fails silences
 //! several services at once (one alert that names all), traffic that wanes moves what is

@@ -68,8 +68,10 @@ const ASPECTS: [Aspect; 5] = [
 ];
 /// Share of hours in which somebody else brings something new.
 const NEW: f64 = 0.8;
-/// The most that strange places, or strange agents, add up to.
-const MOST_OF_PLACES: f64 = 2.0;
+/// What is done: of the aspects, the only one that may convict alone.
+const ROUTES: usize = 0;
+/// The most that strange places, strange agents or strange hours add up to.
+const MOST_OF_OTHERS: f64 = 2.0;
 /// What a known place says: log10 of 1 - [`NEW`] to what is usual.
 const OWNED: f64 = -0.6;
 const KINDS: usize = ASPECTS.len();
@@ -289,11 +291,12 @@ impl Account {
         }
         let ratio = (ratio / (seen.len() as f64).sqrt()).clamp(-most, most);
         if let Some(part) = self.parts.get_mut(aspect) {
-            // Places alone convict nobody: there are people who are never twice in the same.
-            let limit = if by_all {
+            // Places alone convict nobody: there are people who are never twice in the same. Nor do
+            // hours: where the owner's are those of everybody, their sum is a walk at random.
+            let limit = if aspect == ROUTES {
                 f64::INFINITY
             } else {
-                MOST_OF_PLACES
+                MOST_OF_OTHERS
             };
             *part = (*part + ratio).clamp(0.0, limit);
         }
@@ -481,3 +484,6 @@ impl Takeover {
         at.finding(&self.config, says)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ const MAX_GROUPS: usize = 100;
 /// Days of an account before it is judged.
 const LEAST_DAYS: f64 = 3.0;
 const DEFAULT_SCORE: f64 = 3.6;
+/// One run of days is one story: it is told again when it has become a hundred times rarer.
+const AGAIN: f64 = 2.0;
 /// Days without a request after which excesses begin anew.
 const AWAY: i64 = 4;
 /// Weight of the newest day, once there are more than its inverse.
@@ -186,6 +188,10 @@ impl Account {
             let sum = self.sum_with(now, &habit, group, what);
             self.today[what] = self.today[what].max(sum);
             let score = group.tails[what].rarity(sum);
+            // Days before today do not make too much of a day that is like any other.
+            if now[what] <= habit.mean[what] {
+                continue;
+            }
             if worst.as_ref().is_none_or(|w| score > w.score) {
                 worst = Some(Excess {
                     score,
@@ -203,7 +209,8 @@ impl Account {
 
     /// Is a score to be told?
     fn is_news(&self, score: f64, wanted: f64) -> bool {
-        score >= wanted && score > self.told * 1.2
+        let again = self.told == 0.0 || score > self.told + AGAIN;
+        score >= wanted && again
     }
 
     /// The greatest amounts that would not be told now: of bytes, requests or, if each alone is too
@@ -225,7 +232,8 @@ impl Account {
             let mut now = now;
             now[what] = (amount as f64).ln_1p();
             let sum = self.sum_with(now, &habit, group, what);
-            self.is_news(group.tails[what].rarity(sum), wanted)
+            let above = now[what] > habit.mean[what];
+            above && self.is_news(group.tails[what].rarity(sum), wanted)
         };
         let mut silent = Limits::default();
         for (what, silent) in silent.iter_mut().enumerate() {
@@ -427,4 +435,35 @@ fn bytes(amount: f64) -> String {
         (amount, unit) = (amount / 1_000.0, next);
     }
     format!("{amount:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_days_is_told_once_and_on_no_day_that_is_as_usual() {
+        let mut group = Group::new();
+        (group.days, group.squares) = (100.0, [9.0; 2]);
+        for i in 0..500 {
+            let sum = f64::from(i % 10) / 10.0;
+            group.tails.iter_mut().for_each(|tail| tail.add(sum));
+        }
+        let usual = Habit {
+            days: 9.0,
+            mean: [25f64.ln_1p(); 2],
+        };
+        let mut account = Account {
+            habits: [usual; 2],
+            sum: [9.0; 2],
+            ..Account::default()
+        };
+        account.amounts = [17.0; 2];
+        assert!(account.judge(&group).is_none());
+        account.amounts = [60.0, 17.0];
+        let excess = account.judge(&group);
+        assert!(excess.is_some_and(|e| e.what == 0 && account.is_news(e.score, 3.6)));
+        account.told = 4.0;
+        assert!(!account.is_news(5.5, 3.6) && account.is_news(6.1, 3.6));
+    }
 }

@@ -1,5 +1,7 @@
 //! What one service or host sends, and what it should.
 
+use std::f64::consts::LN_10;
+
 use serde::{Deserialize, Serialize};
 
 use super::MINUTE_NS;
@@ -66,6 +68,10 @@ pub(super) struct Source {
     /// Its pauses.
     #[serde(default)]
     gaps: Gaps,
+    /// How rarely low its counts were, -ln p of the distribution that they should have: that of a
+    /// service whose people come in groups has a longer tail.
+    #[serde(default)]
+    lulls: Gaps,
     /// Alert is out since this minute.
     pub(super) silent_since: Option<i64>,
 }
@@ -110,6 +116,7 @@ impl Source {
             spread: 2.0,
             newest_ns: 0,
             gaps: Gaps::default(),
+            lulls: Gaps::default(),
             silent_since: None,
         }
     }
@@ -163,6 +170,11 @@ impl Source {
         }
         let ended = minute.div_euclid(BIN) - 1;
         let expected = self.habit(ended).map(|habit| habit * f64::from(self.ratio));
+        if self.silent_since.is_none()
+            && let Some(lull) = self.lull(minute)
+        {
+            self.lulls.learn(lull * LN_10);
+        }
         if let Some(expected) = expected.filter(|e| *e > 1.0) {
             let off = self.bin(ended) - expected;
             if expected >= LEAST {
@@ -251,16 +263,40 @@ impl Source {
         Some(habit? * part * f64::from(self.ratio))
     }
 
+    /// Events of a window, and what was expected, if that is enough to judge it.
+    fn lately(&self, minute: i64, window: i64) -> Option<(u64, f64)> {
+        let expected = self.expected(minute, window).filter(|e| *e >= LEAST)?;
+        Some((self.recent(minute, window), expected))
+    }
+
+    /// -log10 of the chance of so few events in a window.
+    fn rarity(&self, window: i64, count: u64, expected: f64) -> f64 {
+        let wide = if window == HOUR { HOUR_SPREAD } else { 1.0 };
+        let spread = f64::from(self.spread).max(1.0) * wide;
+        lower_tail(count, expected, spread * expected)
+    }
+
+    /// The same as it is told: no more than how rare that is among its own lulls.
+    fn score(&self, window: i64, count: u64, expected: f64) -> f64 {
+        let rarity = self.rarity(window, count, expected);
+        rarity.min(self.lulls.score(rarity * LN_10, 1.0))
+    }
+
+    /// The rarest of what its windows say now.
+    fn lull(&self, minute: i64) -> Option<f64> {
+        let lately = |window: &i64| Some((*window, self.lately(minute, *window)?));
+        let known = WINDOWS.iter().filter_map(lately);
+        let scores = known.map(|(window, (count, expected))| self.rarity(window, count, expected));
+        scores.max_by(f64::total_cmp)
+    }
+
     /// How much too little it says, by counts of the last minutes or by the pause it makes.
     pub(super) fn quiet(&self, key: u64, minute: i64) -> Option<Quiet> {
-        let spread = f64::from(self.spread).max(1.0);
         let counted = WINDOWS.iter().filter_map(|window| {
-            let expected = self.expected(minute, *window).filter(|e| *e >= LEAST)?;
-            let count = self.recent(minute, *window);
-            let wide = if *window == HOUR { HOUR_SPREAD } else { 1.0 };
+            let (count, expected) = self.lately(minute, *window)?;
             (count as f64 <= expected * LEFT).then(|| Quiet {
                 key,
-                score: lower_tail(count, expected, spread * wide * expected),
+                score: self.score(*window, count, expected),
                 window: *window,
                 count,
                 expected,
@@ -273,15 +309,11 @@ impl Source {
     /// What would have been enough at `minute`, had the rest come in its last minutes. Every window
     /// that is too quiet wants some more, and the one that wants most decides.
     pub(super) fn enough(&self, minute: i64, wanted: f64) -> Option<Enough> {
-        let spread = f64::from(self.spread).max(1.0);
         let lacks = WINDOWS.iter().filter_map(|window| {
-            let expected = self.expected(minute, *window).filter(|e| *e >= LEAST)?;
-            let wide = if *window == HOUR { HOUR_SPREAD } else { 1.0 };
+            let (count, expected) = self.lately(minute, *window)?;
             let is_told = |count: &u64| {
-                *count as f64 <= expected * LEFT
-                    && lower_tail(*count, expected, spread * wide * expected) >= wanted
+                *count as f64 <= expected * LEFT && self.score(*window, *count, expected) >= wanted
             };
-            let count = self.recent(minute, *window);
             let enough = (count..).find(|count| !is_told(count))?;
             (enough > count).then_some(Enough {
                 window: *window,
@@ -377,5 +409,38 @@ mod tests {
         let (even, bursts) = (told_after(1), told_after(4));
         assert!((4..=9).contains(&even), "{even}");
         assert!(bursts >= 2 * even, "{bursts} {even}");
+    }
+
+    /// What a quarter of an hour with little is worth by the distribution alone, and as it is
+    /// told, for a service that has such a lull at any time `a_day` times a day.
+    fn lull_after(a_day: f64) -> (f64, f64) {
+        const STOP: i64 = 7 * 24 * 60;
+        let mut source = Source::new("orders", None, (1, 0), 0);
+        let mut calibration = Calibration::default();
+        let mut random = Random::new(7);
+        let mut until = 0;
+        for minute in 0..STOP + 15 {
+            source.begin(minute, &mut calibration);
+            if random.unit() < a_day / (24.0 * 60.0) {
+                until = minute + 15;
+            }
+            let events = if minute < until || minute >= STOP {
+                0..i64::from(minute % 8 == 0)
+            } else {
+                0..4
+            };
+            events.for_each(|event| source.add(minute * MINUTE_NS + event, minute));
+        }
+        source.begin(STOP + 15, &mut calibration);
+        let (count, expected) = source.lately(STOP + 15, 15).unwrap_or_default();
+        let told = source.quiet(1, STOP + 15).map_or(0.0, |quiet| quiet.score);
+        (source.rarity(15, count, expected), told)
+    }
+
+    #[test]
+    fn a_lull_that_is_usual_for_a_service_is_no_silence() {
+        let ((steady, steady_told), (lulls, lulls_told)) = (lull_after(0.0), lull_after(6.0));
+        assert!(steady > 4.0 && steady_told > 4.0, "{steady} {steady_told}");
+        assert!(lulls > 4.0 && lulls_told < 4.0, "{lulls} {lulls_told}");
     }
 }
