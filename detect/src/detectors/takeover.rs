@@ -10,14 +10,20 @@
 //! bounded, so that a journey or a new phone is soon usual; it is the sum of strange things that
 //! speaks.
 //!
+//! Colleagues use the same routes, but each in shares of their own. So every request is compared as
+//! well: its share among those of the account against that among those of its role. Which request
+//! comes after which told nothing beyond that (docs/EVALUATION.md).
+//!
 //! How rare a sum is, is read from the sums of all accounts of the role ([`Tail`]).
+
+mod counts;
 
 use std::sync::Arc;
 
-use ahash::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::counts::{Common, Counts};
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use crate::alert::grouped;
@@ -75,28 +81,28 @@ const MOST_OF_OTHERS: f64 = 2.0;
 /// What a known place says: log10 of 1 - [`NEW`] to what is usual.
 const OWNED: f64 = -0.6;
 const KINDS: usize = ASPECTS.len();
+/// The most that the requests of an hour may say, log10, and that one may.
+const MOST_OF_MIX: f64 = 0.5;
+const MOST_OF_REQUEST: f64 = 1.5;
+/// Share of a route that nobody of the role has used yet.
+const UNUSED: f64 = 0.002;
+/// Routes of an account, and of a role, whose requests are counted.
+const MAX_ROUTES: usize = 128;
+const MAX_ROLE_ROUTES: usize = 4_000;
+/// Requests of an account, and of a role, beyond which their counts are halved.
+const MOST_REQUESTS: f64 = 10_000.0;
+const MOST_ROLE_REQUESTS: f64 = 1_000_000.0;
 /// Values of one aspect that an account keeps.
 const MAX_VALUES: usize = 48;
-/// Values of one aspect that are kept for everybody.
-const MAX_COMMON: usize = 20_000;
 /// Hours of activity before an account is judged.
 const LEAST_HOURS: f64 = 12.0;
 /// Counts are halved beyond this, so that the past fades.
 const MOST_HOURS: f64 = 400.0;
-/// A value younger than this for everybody (a new route) says nothing.
-const YOUNG_NS: i64 = 3 * 24 * HOUR_NS;
 /// The group that everybody belongs to.
 const EVERYBODY: u64 = 1;
 const MAX_ACCOUNTS: usize = 25_000;
 const MAX_GROUPS: usize = 200;
-const DEFAULT_SCORE: f64 = 3.4;
-
-/// How often something was seen, in hours of activity.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Counts {
-    total: f64,
-    by_value: HashMap<u64, f32>,
-}
+const DEFAULT_SCORE: f64 = 4.0;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Account {
@@ -107,6 +113,14 @@ struct Account {
     habits: [Counts; KINDS],
     /// Evidence added up by aspect, and since when.
     parts: [f64; KINDS],
+    /// Requests by route, how many of them are of this hour, and what those say.
+    #[serde(default)]
+    requests: Counts,
+    #[serde(default)]
+    of_hour: (u32, f64),
+    /// Evidence of them added up.
+    #[serde(default)]
+    mix: f64,
     since_ns: i64,
     hours: u32,
     /// Strange values that the sum rests on.
@@ -121,17 +135,14 @@ struct Account {
     most: f64,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Common {
-    counts: Counts,
-    first: HashMap<u64, i64>,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     accounts: Recent<Account>,
     common: [Common; KINDS],
     groups: Recent<Tail>,
+    /// Requests by route, of each role.
+    #[serde(default = "new_roles")]
+    roles: Recent<Counts>,
     #[serde(default)]
     calibration: Calibration,
     #[serde(default)]
@@ -153,63 +164,11 @@ impl Takeover {
                 accounts: Recent::new(MAX_ACCOUNTS),
                 common: Default::default(),
                 groups: Recent::new(MAX_GROUPS),
+                roles: new_roles(),
                 calibration: Calibration::default(),
                 crowd: Crowd::default(),
             },
         }
-    }
-}
-
-impl Counts {
-    fn share(&self, value: u64) -> f64 {
-        let count = self.by_value.get(&value).copied().unwrap_or(0.0);
-        (f64::from(count) + 0.5) / (self.total + 1.0 + 0.5 * self.by_value.len() as f64)
-    }
-
-    fn known_share(&self, value: u64) -> f64 {
-        let count = self.by_value.get(&value).copied().unwrap_or(0.0);
-        f64::from(count) / self.total.max(1.0)
-    }
-
-    /// Chance that the next hour brings a value never seen (Good-Turing).
-    fn unseen(&self) -> f64 {
-        let once = self
-            .by_value
-            .values()
-            .filter(|count| **count <= 1.0)
-            .count();
-        ((once as f64 + 0.5) / (self.total + 1.0)).clamp(0.02, 1.0)
-    }
-
-    fn add(&mut self, value: u64, weight: f64, most: usize) {
-        self.total += weight;
-        *self.by_value.entry(value).or_insert(0.0) += weight as f32;
-        if self.total > MOST_HOURS * most as f64 / MAX_VALUES as f64 {
-            self.total *= 0.5;
-            self.by_value.values_mut().for_each(|count| *count *= 0.5);
-        }
-        if self.by_value.len() > most {
-            let mut counts: Vec<_> = self.by_value.iter().map(|(k, c)| (*c, *k)).collect();
-            counts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            for (_, key) in counts.iter().take(most / 4) {
-                self.by_value.remove(key);
-            }
-        }
-    }
-}
-
-impl Common {
-    fn add(&mut self, value: u64, time_ns: i64) {
-        self.counts.add(value, 1.0, MAX_COMMON);
-        if self.first.len() < MAX_COMMON {
-            self.first.entry(value).or_insert(time_ns);
-        }
-    }
-
-    /// Is it new for everybody?
-    fn is_young(&self, value: u64, time_ns: i64) -> bool {
-        let first = self.first.get(&value);
-        first.is_some_and(|first| time_ns - first < YOUNG_NS)
     }
 }
 
@@ -224,11 +183,28 @@ impl Account {
         }
     }
 
+    /// Compares a request with what the account and its role send, and counts it.
+    fn count_request(&mut self, route: u64, role: &mut Counts) {
+        let theirs = role.shrunk(route, UNUSED);
+        let mine = self.requests.shrunk(route, theirs);
+        let ratio = (theirs / mine).log10();
+        self.of_hour.0 += 1;
+        self.of_hour.1 += ratio.clamp(-MOST_OF_REQUEST, MOST_OF_REQUEST);
+        let weight = self.weight();
+        self.requests.add(route, weight, MAX_ROUTES, MOST_REQUESTS);
+        role.add(route, 1.0, MAX_ROLE_ROUTES, MOST_ROLE_REQUESTS);
+    }
+
+    /// How much of what is seen now is learned: somebody else must not become the owner.
+    fn weight(&self) -> f64 {
+        if self.sum() > 3.0 { 0.2 } else { 1.0 }
+    }
+
     /// An hour of activity is over: what it says, and what it teaches.
     fn end_hour(&mut self, common: &mut [Common; KINDS], time_ns: i64) {
         let judged = self.habits[0].total >= LEAST_HOURS;
-        // Somebody else must not become the owner.
-        let weight = if self.sum() > 3.0 { 0.2 } else { 1.0 };
+        let weight = self.weight();
+        let (requests, says) = std::mem::take(&mut self.of_hour);
         for (aspect, common) in common.iter_mut().enumerate() {
             let seen = std::mem::take(&mut self.seen[aspect]);
             if seen.is_empty() {
@@ -240,12 +216,15 @@ impl Account {
             for value in &seen {
                 common.add(*value, time_ns);
                 let share = weight / seen.len() as f64;
-                self.habits[aspect].add(*value, share, MAX_VALUES);
+                self.habits[aspect].add(*value, share, MAX_VALUES, MOST_HOURS);
             }
         }
         if !judged {
             return;
         }
+        // A request is seldom the only one of its kind: a hundred say ten times as much as one.
+        let says = says / f64::from(requests.max(1)).sqrt();
+        self.mix = (self.mix + says.clamp(-MOST_OF_MIX, MOST_OF_MIX)).max(0.0);
         self.hours += 1;
         if self.sum() < 0.5 {
             self.hours = 0;
@@ -303,13 +282,17 @@ impl Account {
     }
 
     fn sum(&self) -> f64 {
-        self.parts.iter().sum()
+        self.evidence().map(|(_, part)| part).sum()
+    }
+
+    /// What each aspect comes to; after them the mix of requests.
+    fn evidence(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.parts.iter().chain([&self.mix]).copied().enumerate()
     }
 
     /// The strongest aspect, if the others alone would not be told.
     fn decisive(&self, is_told: impl FnOnce(f64) -> bool) -> Option<u8> {
-        let parts = self.parts.iter().enumerate();
-        let (aspect, part) = parts.max_by(|a, b| a.1.total_cmp(b.1))?;
+        let (aspect, part) = self.evidence().max_by(|a, b| a.1.total_cmp(&b.1))?;
         (!is_told(self.sum() - part)).then_some(aspect as u8)
     }
 }
@@ -372,6 +355,8 @@ impl FactDetector for Takeover {
             account.events.push(fact.seq);
         }
         account.note(fact, hour);
+        let role = self.state.roles.entry(fact.role, Counts::default);
+        account.count_request(fact.route, role);
         if let Some((score, account)) = finding {
             out.extend(self.tell(at, score, &account));
         }
@@ -392,17 +377,28 @@ impl FactDetector for Takeover {
     fn state_bytes(&self) -> usize {
         let accounts = self.state.accounts.values();
         let habits = accounts
-            .flat_map(|a| &a.habits)
+            .flat_map(|a| a.habits.iter().chain([&a.requests]))
             .map(|h| h.by_value.capacity() * 13);
         let common = self.state.common.iter().map(|c| c.first.capacity() * 30);
         let tails = self.state.groups.values().map(Tail::bytes);
-        self.state.accounts.bytes() + habits.chain(common).chain(tails).sum::<usize>()
+        let roles = self.state.roles.values();
+        let roles = roles.map(|r| r.by_value.capacity() * 13);
+        self.state.accounts.bytes()
+            + habits
+                .chain(common)
+                .chain(roles)
+                .chain(tails)
+                .sum::<usize>()
     }
+}
+
+fn name_of(aspect: usize) -> &'static str {
+    ASPECTS.get(aspect).map_or("mix of requests", |a| a.name)
 }
 
 /// What is strange in one aspect, with up to two names.
 fn strange_words(at: &At<'_>, account: &Account, aspect: usize) -> String {
-    let name = ASPECTS.get(aspect).map_or("", |aspect| aspect.name);
+    let name = name_of(aspect);
     let of_it = account
         .strange
         .iter()
@@ -419,7 +415,7 @@ fn strange_words(at: &At<'_>, account: &Account, aspect: usize) -> String {
 
 /// What it means that an aspect decided.
 fn silent_at(aspect: u8) -> Value {
-    let name = ASPECTS.get(usize::from(aspect)).map_or("", |a| a.name);
+    let name = name_of(aspect.into());
     let sentence = format!("Silent had the account kept to its usual {name}.");
     Bound::at_most(0, format!("hours of other {name}")).told_as(&sentence)
 }
@@ -428,6 +424,10 @@ fn silent_at(aspect: u8) -> Value {
 fn round_down(number: u64) -> u64 {
     let unit = 10u64.pow(number.checked_ilog10().unwrap_or(0));
     number / unit * unit
+}
+
+fn new_roles() -> Recent<Counts> {
+    Recent::new(MAX_GROUPS)
 }
 
 fn new_tail() -> Tail {
@@ -456,9 +456,9 @@ impl Takeover {
     fn tell(&self, at: &At<'_>, score: f64, account: &Account) -> Option<Finding> {
         let user = at.name(at.fact.user);
         let mut says = at.says("user", user, score);
-        let mut parts: Vec<_> = account.parts.iter().enumerate().collect();
-        parts.sort_by(|a, b| b.1.total_cmp(a.1));
-        let told = parts.iter().filter(|(_, part)| **part > 0.3).take(3);
+        let mut parts: Vec<_> = account.evidence().collect();
+        parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let told = parts.iter().filter(|(_, part)| *part > 0.3).take(3);
         let told: Vec<_> = told.map(|(i, _)| strange_words(at, account, *i)).collect();
         let days = 10f64.powf(score) as u64;
         says.summary = format!(
