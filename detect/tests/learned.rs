@@ -204,3 +204,32 @@ pair: organization.id
         .collect();
     assert_eq!(found, ["often-7"]);
 }
+
+#[test]
+fn of_what_does_something_new_every_day_no_more_than_one_is_told_a_day() {
+    const HOOK: &str = "
+detector: first_seen
+id: first_seen.hook
+title: New destination
+entity: service.name
+pair: destination.domain
+";
+    let call = |seconds: i64, domain: String| {
+        json!({"@timestamp": at(seconds), "service": {"name": "notify"},
+            "destination": {"domain": domain}})
+    };
+    let hour = 3_600;
+    // A month of what is known, then a new one every six hours, then a week with none.
+    let known = (0..7_200).map(|i| call(i * hour / 10, format!("known-{}", i % 5)));
+    let mut events: Vec<Value> = known.collect();
+    let month = 720 * hour;
+    events.extend((0..40).map(|i| call(month + i * 6 * hour, format!("new-{i}"))));
+    let after = month + 17 * 24 * hour;
+    events.extend((0..3).map(|i| call(after + i * 60, format!("after-{i}"))));
+    let changes = engine(&[HOOK]).process(&batch(&events)).into_iter();
+    let alerts: Vec<Alert> = changes.map(|change| change.alert).collect();
+    let (last, often) = alerts.split_last().unwrap();
+    assert!(often.len() >= 8 && often.len() <= 14, "{}", often.len());
+    assert_eq!(last.t0, (1_760_000_000 + after) as f64);
+    assert_eq!(last.count, 3, "what follows at once is part of it");
+}

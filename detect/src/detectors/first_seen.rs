@@ -3,7 +3,8 @@
 //! How surprising that is follows from the entity's own habits: with N events of which N1 pairs
 //! were seen exactly once, the next event brings an unseen pair with probability about N1/N
 //! (Good-Turing, Gale & Sampson 1995). An entity with little history is judged by its group, the
-//! two blended as Witten and Bell do. Pairs live in generations of Bloom filters, so forgetting
+//! two blended as Witten and Bell do. What does something new every day is told about once a day:
+//! the next new thing says little of it. Pairs live in generations of Bloom filters, so forgetting
 //! the counts of an entity never makes its pairs look new.
 
 use std::collections::HashMap;
@@ -27,6 +28,12 @@ use crate::silent::Bound;
 /// Groups counted; beyond, an entity belongs to the group of all.
 const MAX_GROUPS: usize = 10_000;
 const DEFAULT_SCORE: f64 = 2.0;
+const HOUR_NS: i64 = 3_600 * 1_000_000_000;
+/// After so long, half of what was told of an entity counts.
+const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
+/// What was told of an entity lately; from so much on, something new says little of it. That many
+/// come to be where it is told once a day.
+const OFTEN: f64 = 3.0;
 const SILENT: &str = "Silent had the two been seen together once before.";
 
 /// What is known of an entity or a group.
@@ -44,9 +51,30 @@ struct Habits {
     first_ns: i64,
     /// Sequence number of the last event: order of forgetting.
     touched: u64,
+    /// Of an entity: how often it was told lately, as of the last time.
+    #[serde(default)]
+    told: f64,
+    #[serde(default)]
+    told_ns: i64,
 }
 
 impl Habits {
+    /// Is something new worth telling? What follows within an hour is part of the same story, and
+    /// of an entity that does something new every day the next new thing is no news.
+    fn tell(&mut self, time_ns: i64) -> bool {
+        let since = time_ns.saturating_sub(self.told_ns);
+        if self.told > 0.0 && since < HOUR_NS {
+            self.told_ns = self.told_ns.max(time_ns);
+            return true;
+        }
+        let lately = self.told * 0.5_f64.powf(since as f64 / HALF_LIFE_NS);
+        if lately >= OFTEN {
+            return false;
+        }
+        (self.told, self.told_ns) = (lately + 1.0, time_ns);
+        true
+    }
+
     /// Chance that the next event brings an unseen pair. Never 0: one more event is one chance.
     fn unseen(&self) -> f64 {
         (self.once as f64 + 1.0) / (self.n as f64 + 1.0)
@@ -210,10 +238,12 @@ impl FirstSeen {
             summary,
             baseline: json!({
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
-                "group_events": group.n, "group_entities": group.entities, "group_pairs_seen_once": group.once,
+                "group_events": group.n, "group_entities": group.entities,
+                "group_pairs_seen_once": group.once,
                 "learning": own.n < config.thresholds.min_events,
                 "silent_at": Bound::at_least(1, "such events before").told_as(SILENT),
-            }).into(),
+            })
+            .into(),
             source: Arc::clone(&config.source),
             entity: Entity::new(&config.kind, &value),
             entities,
@@ -277,9 +307,10 @@ impl RowDetector for FirstSeen {
         let probability = self.probability(&own, &of_group)?;
         let score = -probability.log10();
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        (score >= wanted)
-            .then(|| self.finding(batch, keys, row, score, &own, &of_group))
-            .flatten()
+        if score < wanted || !self.state.entities.get_mut(&entity)?.tell(time_ns) {
+            return None;
+        }
+        self.finding(batch, keys, row, score, &own, &of_group)
     }
 
     fn state(&self) -> &State {
