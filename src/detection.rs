@@ -5,6 +5,8 @@
 //! the log again from there: it finds the same alerts with the same ids, so none is missed and
 //! none is stored twice.
 
+mod questions;
+
 use std::collections::HashMap;
 use std::io::{self, BufWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,12 +18,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use watchfire_detect::{Activity, AlertChange, Costs, Engine, EngineConfig, RuleSet};
 use watchfire_event::{Alert, EventBatch};
 use watchfire_store::Store;
 use watchfire_store::meta::{DetectionCommit, DetectionState, PackedState, StateWriter};
 use watchfire_web::RuleCatalog;
+
+use questions::Question;
+pub use questions::Questions;
 
 /// Rows read at a time.
 const ROWS: usize = 8_192;
@@ -62,6 +67,7 @@ pub struct Progress {
 pub struct Detection {
     thread: JoinHandle<()>,
     progress: Arc<Progress>,
+    questions: Questions,
 }
 
 impl Detection {
@@ -76,17 +82,27 @@ impl Detection {
         stop: watch::Receiver<bool>,
     ) -> Result<Detection> {
         let progress = Arc::new(Progress::default());
-        let worker = Worker::new(store, rules, config, progress.clone()).await?;
+        let (questions, asked) = Questions::new();
+        let worker = Worker::new(store, rules, config, (progress.clone(), asked)).await?;
         let thread = std::thread::Builder::new()
             .name("detect".into())
             .spawn(move || worker.run(stop))
             .context("cannot start the detection thread")?;
-        Ok(Detection { thread, progress })
+        Ok(Detection {
+            thread,
+            progress,
+            questions,
+        })
     }
 
     /// What is told about detection, kept up to date by the thread.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
+    }
+
+    /// Where the thread can be asked.
+    pub fn questions(&self) -> Questions {
+        self.questions.clone()
     }
 
     /// Waits until the thread has ended.
@@ -120,6 +136,7 @@ struct Worker {
     /// How long taking it took.
     snapshot_took: Duration,
     progress: Arc<Progress>,
+    asked: mpsc::Receiver<Question>,
     runtime: Handle,
 }
 
@@ -128,7 +145,7 @@ impl Worker {
         store: Store,
         rules: Arc<ArcSwap<RuleCatalog>>,
         config: EngineConfig,
-        progress: Arc<Progress>,
+        (progress, asked): (Arc<Progress>, mpsc::Receiver<Question>),
     ) -> Result<Worker> {
         let catalog = rules.load_full();
         let saved = store
@@ -156,6 +173,7 @@ impl Worker {
             snapshot_at: Instant::now(),
             snapshot_took: Duration::ZERO,
             progress,
+            asked,
             runtime: Handle::current(),
         })
     }
@@ -186,6 +204,9 @@ impl Worker {
             self.take_new_rules();
             self.take_new_settings();
             self.forget_what_is_erased();
+            while let Ok(question) = self.asked.try_recv() {
+                question.answer(&self.engine);
+            }
             match self.store.read_after(self.position, ROWS) {
                 Ok(batches) if batches.is_empty() => {
                     self.snapshot_if_due(SNAPSHOT_EVENTS_IDLE);
@@ -195,6 +216,7 @@ impl Worker {
                             _ = head.changed() => {}
                             _ = self.settings.changed() => self.settings_due = true,
                             _ = stop.changed() => {}
+                            Some(question) = self.asked.recv() => question.answer(&self.engine),
                             () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
                         }
                     });

@@ -106,8 +106,7 @@ impl Server {
                 .await
                 .context("WATCHFIRE_ADMIN_TOKEN")?;
         }
-        let progress = detection.as_ref().map(Detection::progress);
-        let hooks = hooks(store.clone(), &rules, policy, metrics, progress)?;
+        let hooks = hooks(store.clone(), &rules, policy, metrics, detection.as_ref())?;
         let web_config = Arc::new(WebConfig {
             backup_dir: config.backup_dir.clone(),
             ..WebConfig::default()
@@ -230,8 +229,10 @@ fn hooks(
     rules: &Rules,
     policy: Arc<TargetPolicy>,
     metrics: PrometheusHandle,
-    progress: Option<Arc<Progress>>,
+    detection: Option<&Detection>,
 ) -> Result<Hooks> {
+    let progress = detection.map(Detection::progress);
+    let questions = detection.map(Detection::questions);
     let settings = store.meta().watch_rules();
     let reload = rules.clone();
     let (seen, spent) = (progress.clone(), progress.clone());
@@ -257,6 +258,7 @@ fn hooks(
             let spent = spent.as_ref();
             spent.map(|p| p.costs.load_full()).unwrap_or_default()
         }),
+        learning: Box::new(move |kind, value| questions.as_ref()?.learning(kind, value)),
         build_event: Box::new(move |text| crate::rules::read_event(text, &mappings)),
         ready: Box::new(|| Ok(())),
     })

@@ -1,6 +1,7 @@
 //! The engine: rules and detectors over batches, state in one place.
 
 mod deciding;
+pub(crate) mod learning;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};

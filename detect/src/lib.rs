@@ -53,6 +53,7 @@ pub use backtest::{
 };
 pub use calibration::Calibration;
 pub use cost::{Costs, DetectorState, RuleCost};
+pub use engine::learning::Learning;
 pub use engine::{Engine, EngineConfig, EngineStats};
 pub use needs::Lack;
 pub use policy::{RuleException, RulePolicy, RuleSettings, RuleState, VerdictBar};

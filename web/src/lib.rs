@@ -95,6 +95,12 @@ pub fn routes() -> Vec<Route> {
             Needs(Read),
             r::entities::entity,
         ),
+        route(
+            &get,
+            "/api/v1/entities/{kind}/{value}/learning",
+            Needs(Read),
+            r::entities::learning,
+        ),
         route(&get, "/api/v1/erasures", Needs(Admin), r::erasures::list),
         route(&post, "/api/v1/erasures", Needs(Admin), r::erasures::create),
         route(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_detect::{Activity, Costs, RuleFault, RuleSet};
+use watchfire_detect::{Activity, Costs, Learning, RuleFault, RuleSet};
 use watchfire_event::{EventBatch, Query};
 use watchfire_store::Store;
 use watchfire_store::meta::Meta;
@@ -72,6 +72,9 @@ pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 /// Says why webhooks may not be sent to a URL.
 pub type CheckTarget = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
+/// Asks detection what it has still to learn of an entity.
+pub type AskLearning = dyn Fn(&str, &str) -> Option<Vec<Learning>> + Send + Sync;
+
 /// Makes a batch of one row out of an event's JSON text.
 pub type BuildEvent = dyn Fn(&str) -> Result<EventBatch, String> + Send + Sync;
 
@@ -90,6 +93,9 @@ pub struct Hooks {
     pub activity: Box<dyn Fn() -> Arc<Activity> + Send + Sync>,
     /// What rules cost since the start, as of the last second or so.
     pub costs: Box<dyn Fn() -> Arc<Costs> + Send + Sync>,
+    /// What detectors do not judge yet of an entity, by its kind and value. `None` if detection is
+    /// off or does not answer. May block.
+    pub learning: Box<AskLearning>,
     /// Reads an event as the doors do, mappings included. The text says what is wrong with it.
     pub build_event: Box<BuildEvent>,
     /// Is everything running that a request may need? The text says what is not.
@@ -106,6 +112,7 @@ impl Default for Hooks {
             status: Box::new(JsonObject::new),
             activity: Box::new(Arc::default),
             costs: Box::new(Arc::default),
+            learning: Box::new(|_, _| None),
             build_event: Box::new(|_| Err("events cannot be read here".to_owned())),
             ready: Box::new(|| Ok(())),
         }

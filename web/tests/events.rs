@@ -12,7 +12,9 @@ use harness::{Answer, Server};
 use http_body_util::BodyExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use watchfire_detect::Learning;
 use watchfire_event::{DeadLetter, EventLog};
+use watchfire_web::{Hooks, WebConfig};
 
 const START: i64 = 1_759_990_000;
 
@@ -126,6 +128,49 @@ async fn counts_over_time_and_by_value() {
     );
     assert_eq!(entity["first_seen"], "2025-10-09T06:06:41Z");
     assert_eq!(entity["last_seen"], "2025-10-09T06:06:47Z");
+}
+
+#[tokio::test]
+async fn what_is_not_judged_yet_is_told() {
+    let hooks = Hooks {
+        learning: Box::new(|kind, value| {
+            let learning = Learning {
+                detector: "volume.account".to_owned(),
+                title: "Volume".to_owned(),
+                learned: 1,
+                needed: 3,
+                unit: "working days",
+            };
+            (kind == "user").then(|| match value {
+                "alice b" => vec![learning],
+                _ => Vec::new(),
+            })
+        }),
+        ..Hooks::default()
+    };
+    let server = Server::start_with(hooks, WebConfig::default()).await;
+    let alice = read(&server, "/api/v1/entities/user/alice%20b/learning").await;
+    assert_eq!(
+        alice.json(),
+        json!({"detectors": [{"id": "volume.account", "title": "Volume",
+            "learned": 1, "needed": 3, "unit": "working days"}]})
+    );
+    let bob = read(&server, "/api/v1/entities/user/bob/learning").await;
+    assert_eq!(bob.json(), json!({ "detectors": [] }));
+    for (path, status, code) in [
+        (
+            "/api/v1/entities/ip/192.0.2.7/learning",
+            503,
+            "detection_unavailable",
+        ),
+        ("/api/v1/entities/planet/x/learning", 404, "not_found"),
+    ] {
+        let answer = server.get(path).bearer(&server.read).send().await;
+        let told = (answer.status.as_u16(), answer.code());
+        assert_eq!(told, (status, code.to_owned()), "{path}");
+        let answer = server.get(path).bearer(&server.ingest).send().await;
+        assert_eq!(answer.status.as_u16(), 403, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use watchfire_event::Query;
 use super::bloom::Generations;
 use super::config::DetectorConfig;
 use super::keys::{AllOf, FirstOf};
-use super::{Observed, RowDetector};
+use super::{About, Learned, Observed, RowDetector};
 use crate::alert::{counted, grouped};
 use crate::calibrate::rounded;
 use crate::cells::mix;
@@ -319,6 +319,21 @@ impl RowDetector for FirstSeen {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    /// Whose group it is, is not kept: it says nothing while any group would do to judge by.
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        let known = self.state.entities.get(&about.hash);
+        let own = known.filter(|_| about.kind == self.config.kind)?;
+        let needed = self.config.thresholds.min_events;
+        let mut groups = self.state.groups.values();
+        let is_judged =
+            own.n >= needed || groups.any(|group| self.probability(own, group).is_some());
+        (!is_judged).then_some(Learned {
+            seen: own.n,
+            needed,
+            unit: "events",
+        })
     }
 
     fn state_bytes(&self) -> usize {

@@ -17,7 +17,7 @@ use watchfire_event::Query;
 
 use super::config::DetectorConfig;
 use super::keys::FirstOf;
-use super::{Observed, RowDetector};
+use super::{About, Learned, Observed, RowDetector};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::entity::Entity;
@@ -90,6 +90,10 @@ impl LogTemplate {
             config,
             state: State::default(),
         }
+    }
+
+    fn min_lines(&self) -> u64 {
+        self.config.thresholds.min_lines.unwrap_or(MIN_LINES)
     }
 
     /// The service, made if it is new.
@@ -199,7 +203,7 @@ impl RowDetector for LogTemplate {
         let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
         let key = keys.service.hash(row)?;
         let (_, text) = keys.text.value(row)?;
-        let thresholds = self.config.thresholds;
+        let (thresholds, least) = (self.config.thresholds, self.min_lines());
         let service = self.service(key, time_ns);
         service.touched = seq;
         if let Some(version) = keys.version.hash(row) {
@@ -208,7 +212,7 @@ impl RowDetector for LogTemplate {
         let lines = service.drain.0.lines();
         let parsed = service.drain.0.learn(&text);
         let templates = service.drain.0.len();
-        let known = lines >= thresholds.min_lines.unwrap_or(MIN_LINES);
+        let known = lines >= least;
         let due = time_ns >= service.quiet_until_ns && service.first_ns <= time_ns;
         let wanted = thresholds.min_score.unwrap_or(DEFAULT_SCORE);
         if !parsed.new || !known || !due || -parsed.unseen.log10() < wanted {
@@ -223,6 +227,17 @@ impl RowDetector for LogTemplate {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        let known = self.state.services.get(&about.hash);
+        let service = known.filter(|_| about.kind == self.config.kind)?;
+        let (seen, needed) = (service.drain.0.lines(), self.min_lines());
+        (seen < needed).then_some(Learned {
+            seen,
+            needed,
+            unit: "lines",
+        })
     }
 
     fn state_bytes(&self) -> usize {

@@ -31,6 +31,7 @@ use serde_json::Value;
 use watchfire_event::Query;
 
 use crate::calibration::Calibration;
+use crate::cells::hash_text;
 use crate::entity::EntityReader;
 use crate::facts::{Facts, Names};
 use crate::finding::Finding;
@@ -63,8 +64,38 @@ pub(crate) trait Detector: Send {
     /// The p-values of its windows; `None` for one whose score is no probability.
     fn calibration(&self) -> Option<&Calibration>;
 
+    /// What it has seen of an entity that it does not judge yet; `None` if it judges it, or keeps
+    /// nothing about it.
+    fn learning(&self, _about: &About<'_>) -> Option<Learned> {
+        None
+    }
+
     /// Bytes that its state takes, about.
     fn memory_bytes(&self) -> usize;
+}
+
+/// An entity that is asked about.
+pub(crate) struct About<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) value: &'a str,
+    /// Of the value, as facts and keys have it.
+    pub(crate) hash: u64,
+}
+
+impl<'a> About<'a> {
+    pub(crate) fn new(kind: &'a str, value: &'a str) -> Self {
+        let hash = hash_text(value);
+        About { kind, value, hash }
+    }
+}
+
+/// How much of something was seen, of what is needed to judge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Learned {
+    pub(crate) seen: u64,
+    pub(crate) needed: u64,
+    /// What is counted: `days`.
+    pub(crate) unit: &'static str,
 }
 
 /// A detector as its file writes it: one row after the other, and a state that serde knows.
@@ -88,6 +119,11 @@ pub(crate) trait RowDetector: Send {
 
     /// The p-values of its windows, if it keeps them.
     fn calibration(&self) -> Option<&Calibration> {
+        None
+    }
+
+    /// See [`Detector::learning`].
+    fn learning(&self, _about: &About<'_>) -> Option<Learned> {
         None
     }
 
@@ -118,6 +154,10 @@ impl<D: RowDetector> Detector for D {
 
     fn calibration(&self) -> Option<&Calibration> {
         RowDetector::calibration(self)
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        RowDetector::learning(self, about)
     }
 
     fn memory_bytes(&self) -> usize {

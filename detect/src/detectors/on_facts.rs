@@ -10,7 +10,7 @@ use serde_json::Value;
 use watchfire_event::Query;
 
 use super::config::DetectorConfig;
-use super::{Detector, Observed, restored, save_state};
+use super::{About, Detector, Learned, Observed, restored, save_state};
 use crate::calibrate::rounded;
 use crate::calibration::Calibration;
 use crate::entity::{self, Entity};
@@ -39,6 +39,11 @@ pub(crate) trait FactDetector: Send {
 
     /// The p-values of its windows; `None` for a score that is no probability.
     fn calibration(&self) -> Option<&Calibration>;
+
+    /// See [`Detector::learning`].
+    fn learning(&self, _about: &About<'_>) -> Option<Learned> {
+        None
+    }
 
     fn state_bytes(&self) -> usize;
 }
@@ -204,6 +209,10 @@ impl<D: FactDetector> Detector for OnFacts<D> {
 
     fn calibration(&self) -> Option<&Calibration> {
         self.0.calibration()
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        self.0.learning(about)
     }
 
     fn memory_bytes(&self) -> usize {

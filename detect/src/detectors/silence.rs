@@ -23,6 +23,7 @@ use watchfire_event::Query;
 
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
+use super::{About, Learned};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::calibration::Calibration;
@@ -287,6 +288,27 @@ impl FactDetector for Silence {
 
     fn calibration(&self) -> Option<&Calibration> {
         Some(&self.state.calibration)
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        let minute = self.state.minute?;
+        let named = |source: &&Source| match (about.kind, &source.host) {
+            ("service", None) => source.service == about.value,
+            ("host", Some(host)) => host == about.value,
+            _ => false,
+        };
+        // Of a host with several services the one that is known best.
+        let sources = self.state.sources.values().filter(named);
+        let learned = sources.map(|source| source.learned(minute));
+        learned
+            .max_by_key(|(hours, _)| *hours)
+            .and_then(|(seen, is_known)| {
+                (!is_known).then_some(Learned {
+                    seen,
+                    needed: source::LEAST_HOURS,
+                    unit: "hours",
+                })
+            })
     }
 
     fn state_bytes(&self) -> usize {

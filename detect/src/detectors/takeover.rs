@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use self::counts::{Common, Counts};
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
+use super::{About, Learned};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::calibration::Calibration;
@@ -372,6 +373,17 @@ impl FactDetector for Takeover {
 
     fn calibration(&self) -> Option<&Calibration> {
         Some(&self.state.calibration)
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        let known = self.state.accounts.peek(about.hash);
+        let account = known.filter(|_| about.kind == "user")?;
+        let hours = account.habits[0].total;
+        (hours < LEAST_HOURS).then_some(Learned {
+            seen: hours as u64,
+            needed: LEAST_HOURS as u64,
+            unit: "active hours",
+        })
     }
 
     fn state_bytes(&self) -> usize {

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
+use super::{About, Learned};
 use crate::alert::grouped;
 use crate::calibrate::rounded;
 use crate::calibration::Calibration;
@@ -409,6 +410,22 @@ impl FactDetector for Volume {
 
     fn calibration(&self) -> Option<&Calibration> {
         Some(&self.state.calibration)
+    }
+
+    fn learning(&self, about: &About<'_>) -> Option<Learned> {
+        let known = self.state.accounts.peek(about.hash);
+        let account = known.filter(|_| about.kind == "user")?;
+        let kind = kind_of(account.hour);
+        let days = account.habits.get(kind)?.days;
+        (days < LEAST_DAYS).then_some(Learned {
+            seen: days as u64,
+            needed: LEAST_DAYS as u64,
+            unit: if kind == 0 {
+                "working days"
+            } else {
+                "days of weekends"
+            },
+        })
     }
 
     fn state_bytes(&self) -> usize {

@@ -1,10 +1,12 @@
 //! `GET /api/v1/entities/{kind}/{value}`: what is known of one user, address, service and so on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use watchfire_detect::RiskPoint;
@@ -50,6 +52,8 @@ const ALERTS: usize = 50;
 /// Time whose alerts make up a risk, and how many of them.
 const RISK_NS: i64 = 7 * 24 * 3_600 * 1_000_000_000;
 const MOST_RISKY: usize = 1_000;
+/// When to ask detection again.
+const RETRY_S: u64 = 5;
 
 /// Which time to look at.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -138,6 +142,67 @@ pub async fn entity(
         facets: facets.into_iter().map(FieldFacet::from).collect(),
         risk,
         alerts,
+    }))
+}
+
+/// What detectors do not judge yet of an entity.
+#[derive(Serialize, ToSchema)]
+pub struct LearningAnswer {
+    /// Detectors that know it and have seen too little of it, in the order of the rules.
+    detectors: Vec<LearningDetector>,
+}
+
+/// A detector that has seen too little of an entity to judge it.
+#[derive(Serialize, ToSchema)]
+pub struct LearningDetector {
+    /// Its id.
+    id: String,
+    /// Its title.
+    title: String,
+    /// What it has seen of the entity.
+    learned: u64,
+    /// What it needs to judge it.
+    needed: u64,
+    /// What is counted, such as `working days`.
+    unit: &'static str,
+}
+
+/// Tells which detectors do not judge an entity yet.
+#[utoipa::path(get, path = "/api/v1/entities/{kind}/{value}/learning", tag = "alerts",
+    params(("kind" = String, Path, description = "As of an entity"),
+        ("value" = String, Path, description = "The entity's name")), responses(
+    (status = 200, description = "The detectors; none for an entity that all of them judge, or \
+        that none of them has seen", body = LearningAnswer),
+    (status = 404, description = "not_found: there is no such kind", body = Problem),
+    (status = 503, description = "detection_unavailable: detection is off, or too busy to answer",
+        body = Problem),
+))]
+pub async fn learning(
+    State(state): State<AppState>,
+    Path((kind, value)): Path<(String, String)>,
+) -> Result<Json<LearningAnswer>, ApiError> {
+    query_text(&kind, &value).ok_or_else(|| ApiError::not_found("kind of entity"))?;
+    let hooks = Arc::clone(&state.hooks);
+    let asking = tokio::task::spawn_blocking(move || (hooks.learning)(&kind, &value));
+    let learning = asking.await.map_err(ApiError::internal)?;
+    let learning = learning.ok_or_else(|| {
+        let detail = "detection is off, or too busy to answer; try again";
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "detection_unavailable",
+            detail,
+        )
+        .retry_after(RETRY_S)
+    })?;
+    let detectors = learning.into_iter().map(|one| LearningDetector {
+        id: one.detector,
+        title: one.title,
+        learned: one.learned,
+        needed: one.needed,
+        unit: one.unit,
+    });
+    Ok(Json(LearningAnswer {
+        detectors: detectors.collect(),
     }))
 }
 

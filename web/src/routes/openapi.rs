@@ -14,7 +14,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::fields::fields, super::sql::sql, super::tail::tail, super::export::export,
         super::dead_letters::list,
         super::alerts::list, super::alerts::get, super::alerts::change, super::alerts::comment,
-        super::entities::entity,
+        super::entities::entity, super::entities::learning,
         super::erasures::create, super::erasures::list, super::erasures::get,
         super::channels::list, super::channels::create, super::channels::get,
         super::channels::change, super::channels::delete, super::channels::rotate,

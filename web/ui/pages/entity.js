@@ -9,6 +9,7 @@ import { zone } from '../lib/state.js';
 import { useLoad } from '../lib/load.js';
 import { AlertList } from '../components/alert-list.js';
 import { Histogram } from '../components/histogram.js';
+import { Learning } from '../components/learning.js';
 import { TimeRange } from '../components/time-range.js';
 
 const RANGE = { from: 'now-30d', to: 'now' };
@@ -61,6 +62,7 @@ function Known({ known, range }) {
   const companions = facets.filter((facet) => facet.values.length > 0 && !isItself(facet));
   const zoom = (from, to) => go(href('/search', { q: query, ...between(from, to) }));
   return html`<section><${Facts} known=${known} /></section>
+    <${Learning} kind=${known.kind} value=${value} />
     <section>
       <h2>Events over time</h2>
       <${Histogram} data=${timeline} by="" alerts=${alerts.alerts} onZoom=${zoom} />

@@ -32,6 +32,8 @@ const MANY: f64 = 1.5;
 const AROUND: i64 = 4;
 /// Bins whose expectations are kept.
 const HABITS: usize = 40;
+/// Hours until something is expected of a source: a day, and the bins around.
+pub(super) const LEAST_HOURS: u64 = 25;
 /// Of a bin of which nothing is expected yet.
 const UNKNOWN: f32 = -1.0;
 /// Bins that tell how busy it is, before the ones that are judged.
@@ -328,6 +330,12 @@ impl Source {
             lacking: 1,
         });
         lacks.chain(paused).max_by_key(|enough| enough.lacking)
+    }
+
+    /// Hours since it was seen first, and whether something is expected of it.
+    pub(super) fn learned(&self, minute: i64) -> (u64, bool) {
+        let hours = u64::try_from((minute - self.born) / 60).unwrap_or(0);
+        (hours, self.expected(minute, BIN).is_some())
     }
 
     /// Does this service lack what its host used to send, if `more` events had come?
