@@ -242,96 +242,68 @@ fn request(seconds: i64, user: &str) -> Value {
         "url": {"path": "/orders"}, "message": "one order"})
 }
 
+/// A detector without settings of its own.
+fn plain(detector: &str) -> String {
+    format!("detector: {detector}\nid: it\ntitle: It\n")
+}
+
+fn new_address() -> String {
+    plain("first_seen")
+        + "entity: user.id\npair: source.ip\nthresholds: { min_events: 9, min_peers: 1 }\n"
+}
+
 #[test]
 fn what_a_detector_does_not_judge_yet_it_can_tell() {
     const HOUR: i64 = 3_600;
     const DAY: i64 = 24 * HOUR;
-    let of = |rule: &str| format!("detector: {rule}\nid: it\ntitle: It\n");
-    let first_seen = of("first_seen")
-        + "entity: user.id\npair: source.ip\nthresholds: { min_events: 9, min_peers: 1 }\n";
+    let [volume, takeover, silence, walk] = ["volume", "takeover", "silence", "walk"].map(plain);
+    let (first_seen, template) = (new_address(), TEMPLATE.to_owned());
     let alone = first_seen.clone() + "group: user.id\n";
-    let (volume, takeover, silence) = (of("volume"), of("takeover"), of("silence"));
     // Rule, who is asked about, seconds between requests, requests, what is learned by then.
     let cases = [
-        (
-            &volume,
-            ("user", "u1"),
-            DAY,
-            2,
-            Some((1, 3, "working days")),
-        ),
-        (
-            &volume,
-            ("user", "u1"),
-            DAY,
-            3,
-            Some((0, 3, "days of weekends")),
-        ),
-        (
-            &volume,
-            ("user", "u1"),
-            DAY,
-            5,
-            Some((2, 3, "working days")),
-        ),
-        (&volume, ("user", "u1"), DAY, 7, None),
-        (&volume, ("user", "u2"), DAY, 2, None),
-        (&volume, ("ip", "192.0.2.7"), DAY, 2, None),
-        (
-            &takeover,
-            ("user", "u1"),
-            HOUR,
-            5,
-            Some((4, 12, "active hours")),
-        ),
-        (&takeover, ("user", "u1"), HOUR, 13, None),
-        (
-            &silence,
-            ("service", "desk"),
-            600,
-            61,
-            Some((10, 25, "hours")),
-        ),
-        (
-            &silence,
-            ("host", "desk-1"),
-            600,
-            61,
-            Some((10, 25, "hours")),
-        ),
-        (&silence, ("service", "desk"), 600, 160, None),
-        (&silence, ("host", "desk"), 600, 61, None),
-        (
-            &TEMPLATE.to_owned(),
-            ("service", "desk"),
-            1,
-            300,
-            Some((300, 2_000, "lines")),
-        ),
-        (&TEMPLATE.to_owned(), ("service", "desk"), 1, 2_000, None),
-        (&first_seen, ("user", "u1"), 60, 5, Some((5, 9, "events"))),
-        (&first_seen, ("user", "u1"), 60, 9, None),
-        (&alone, ("user", "u1"), 60, 5, Some((5, 9, "events"))),
-        (&alone, ("user", "u1"), 60, 9, None),
-        (&of("walk"), ("user", "u1"), 60, 5, None),
+        (&volume, "user u1", DAY, 2, "1 of 3 working days"),
+        (&volume, "user u1", DAY, 3, "0 of 3 days of weekends"),
+        (&volume, "user u1", DAY, 5, "2 of 3 working days"),
+        (&volume, "user u1", DAY, 7, ""),
+        (&volume, "user u2", DAY, 2, ""),
+        (&volume, "ip 192.0.2.7", DAY, 2, ""),
+        (&takeover, "user u1", HOUR, 5, "4 of 12 active hours"),
+        (&takeover, "user u1", HOUR, 13, ""),
+        (&silence, "service desk", 600, 61, "10 of 25 hours"),
+        (&silence, "host desk-1", 600, 61, "10 of 25 hours"),
+        (&silence, "service desk", 600, 160, ""),
+        (&silence, "host desk", 600, 61, ""),
+        (&template, "service desk", 1, 300, "300 of 2000 lines"),
+        (&template, "service desk", 1, 2_000, ""),
+        (&first_seen, "user u1", 60, 5, "5 of 9 events"),
+        (&first_seen, "user u1", 60, 9, ""),
+        (&alone, "user u1", 60, 5, "5 of 9 events"),
+        (&alone, "user u1", 60, 9, ""),
+        (&walk, "user u1", 60, 5, ""),
     ];
-    for (rule, (kind, value), every, count, expected) in cases {
+    for (rule, about, every, count, expected) in cases {
+        let (kind, value) = about.split_once(' ').unwrap();
         let mut engine = engine(&[rule]);
         let events: Vec<Value> = (0..count).map(|i| request(i * every, "u1")).collect();
         engine.process(&batch_from(&events, 1));
         let told = engine.learning(kind, value);
-        let learned = told.first().map(|one| (one.learned, one.needed, one.unit));
-        assert_eq!(learned, expected, "{rule}: {kind} {value} {count}");
+        let words = told.first();
+        let words = words.map(|one| format!("{} of {} {}", one.learned, one.needed, one.unit));
+        assert_eq!(
+            words.unwrap_or_default(),
+            expected,
+            "{rule}: {about} {count}"
+        );
         let state = saved(&engine);
         engine.restore(&state).unwrap();
-        assert_eq!(
-            engine.learning(kind, value),
-            told,
-            "a restart changes nothing"
-        );
+        let again = engine.learning(kind, value);
+        assert_eq!(again, told, "a restart changes nothing");
     }
-    // A newcomer whose group is known is judged by it.
-    let mut engine = engine(&[&first_seen]);
+}
+
+#[test]
+fn a_newcomer_whose_group_is_known_is_judged_by_it() {
+    let mut engine = engine(&[&new_address()]);
     let others = (0..40).map(|i| request(i * 60, &format!("u{}", i % 2)));
     let events: Vec<Value> = others.chain([request(3_000, "u7")]).collect();
     engine.process(&batch_from(&events, 1));

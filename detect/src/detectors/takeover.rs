@@ -7,14 +7,12 @@
 //! masquerade detection, DSN 2002) is added up hour by hour in one CUSUM (Page 1954) for each
 //! aspect: the owner makes it fall back to zero, somebody else lets it climb. Aspects do not excuse
 //! one another: whoever took a device over has its agent and its address. What one hour can say is
-//! bounded, so that a journey or a new phone is soon usual; it is the sum of strange things that
-//! speaks.
+//! bounded, so that a journey or a new phone is soon usual; the sum of strange things speaks.
 //!
 //! Colleagues use the same routes, but each in shares of their own. So every request is compared as
 //! well: its share among those of the account against that among those of its role. Which request
-//! comes after which told nothing beyond that (docs/EVALUATION.md).
-//!
-//! How rare a sum is, is read from the sums of all accounts of the role ([`Tail`]).
+//! comes after which told nothing beyond that (docs/EVALUATION.md). How rare a sum is, is read from
+//! the sums of all accounts of the role ([`Tail`]).
 
 mod counts;
 

@@ -1,3 +1,5 @@
+//! What adds up to strange, and what does not.
+
 use super::counts::YOUNG_NS;
 use super::*;
 
