@@ -5,9 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use rsigma_eval::EvaluationResult;
 use rsigma_eval::result::FieldMatch;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchfire_event::Query;
 
+use crate::cells::Cells;
 use crate::entity::Entity;
 use crate::intel::Listed;
 use crate::sigma::event::BatchFields;
@@ -119,24 +121,52 @@ fn entry(fields: &BatchFields<'_>, list: &str, value: &Value) -> Option<Listed> 
     }
 }
 
-/// Query clauses that hold for an event as they do for every other match of the rule with the
-/// same values; none for what a pattern matched.
-pub(crate) fn clauses(
+/// A field of an event and its value, of which a query can be made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct FieldValue(Box<str>, Box<str>);
+
+impl FieldValue {
+    /// The query clause that finds events that have it.
+    pub(crate) fn clause(&self) -> String {
+        Query::field_equals(&self.0, &self.1)
+    }
+
+    /// Has the row this value in a field of this very name?
+    pub(crate) fn is_in(&self, fields: &BatchFields<'_>, row: usize) -> bool {
+        let FieldValue(name, value) = self;
+        let mut there = fields
+            .spelled(name)
+            .filter_map(|column| fields.cells_at(column, row));
+        there.any(|cells| match cells {
+            Cells::Float(cells) => value.parse() == Ok(cells.value(row)),
+            cells => {
+                let mut is_one = false;
+                cells.texts(row, &mut |text| is_one |= *text == **value);
+                is_one
+            }
+        })
+    }
+}
+
+/// Values in which a rule's match of a row was found; none that only a pattern with several of
+/// them, or their absence, was matched by.
+pub(crate) fn values(
     result: &EvaluationResult,
     fields: &BatchFields<'_>,
     family: Family,
     row: usize,
-) -> BTreeSet<String> {
+) -> Vec<FieldValue> {
     let matched = result.as_detection();
     let matched = matched.iter().flat_map(|body| &body.matched_fields);
-    let clause = |field: &FieldMatch| {
+    let found = |field: &FieldMatch| {
         let value = scalar(&field.value);
         let plain = !field.negated && !field.value.is_null() && !field.value.is_array();
         let name = fields.source_of(family, &field.field, row)?;
         let short = plain && value.chars().count() <= MAX_VALUE;
-        short.then(|| Query::field_equals(&name, &value))
+        short.then(|| FieldValue((*name).into(), value.into()))
     };
-    matched.filter_map(clause).collect()
+    let found: BTreeSet<FieldValue> = matched.filter_map(found).collect();
+    found.into_iter().collect()
 }
 
 /// The sentence of a rule's alert.

@@ -362,6 +362,36 @@ fn a_spray_names_the_field_it_counts_and_the_last_accounts() {
 }
 
 #[test]
+fn a_correlation_asks_for_what_all_its_events_have() {
+    let selection = "{ event.outcome: failure, http.response.status_code|gte: 400, \
+                     url.path|exists: true, tags: slow, took|gt: 0.4 }";
+    let rules = FAILED.replace("{ event.outcome: failure }", selection);
+    let query = |status: [i64; 3], tags: Value| {
+        let event = |(n, status): (i64, i64)| {
+            let mut event = failure(n, "a");
+            event["http"] = json!({"response": {"status_code": status}});
+            event["url"] = json!({"path": format!("/{n}")});
+            event["tags"] = if n == 0 { json!("slow") } else { tags.clone() };
+            event["took"] = json!(0.5);
+            event
+        };
+        let alert = only(&[&rules], &(0..).zip(status).map(event).collect::<Vec<_>>());
+        let (query, _) = alert.evidence.query.split_once(" AND @timestamp").unwrap();
+        query.to_owned()
+    };
+    // The path is another in each event; of the rest, a query takes three.
+    assert_eq!(
+        query([401; 3], json!(["slow", "old"])),
+        "user.id:\"a\" AND event.outcome:\"failure\" \
+         AND http.response.status_code:\"401\" AND tags:\"slow\""
+    );
+    assert_eq!(
+        query([400, 401, 402], json!("slow")),
+        "user.id:\"a\" AND event.outcome:\"failure\" AND tags:\"slow\" AND took:\"0.5\""
+    );
+}
+
+#[test]
 fn late_events_count_in_their_window_and_not_in_another() {
     let run = |minutes: &[i64]| {
         let events: Vec<_> = minutes.iter().map(|m| failure(*m, "a")).collect();

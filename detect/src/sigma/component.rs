@@ -1,7 +1,8 @@
 //! Correlations that refer to each other: which can be live, and which go together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use ahash::HashMap;
 use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine};
 use rsigma_parser::{CorrelationRule, SigmaCollection, SigmaRule};

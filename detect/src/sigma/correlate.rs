@@ -4,16 +4,17 @@
 //! ([`super::windows`]), and a window that it completes fires. What fired stays told: a late match
 //! after which a condition such as "fewer than" would not hold takes nothing back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use ahash::HashMap;
 use rsigma_eval::correlation::compile_correlation;
 use rsigma_eval::{CorrelationBody, CorrelationSnapshot, GroupKey};
 use serde::{Deserialize, Serialize};
 
 use super::component::{Component, Subject};
 use super::event::RowEvent;
+pub(crate) use super::groups::Match;
 use super::groups::{About, Groups, GroupsState, Taken};
-pub(crate) use super::groups::{Match, ShowClauses};
 use super::windows::{Ended, MAX_ENTRIES, Plan};
 
 /// Matches between two sweeps of windows that have run out.

@@ -2,7 +2,6 @@
 //! fields have the same values, and kept from batch to batch.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use ahash::HashMap;
@@ -14,22 +13,20 @@ use super::event::{BatchFields, Lookup, RowEvent};
 use super::program::Program;
 use super::taxonomy::Family;
 use crate::cells::Cells;
-use crate::explain::{Explanation, clauses, explain};
+use crate::explain::{Explanation, FieldValue, explain, values};
 
 /// A match in full: of every row in which the rule's fields have the same values.
 #[derive(Debug)]
 pub(crate) struct Detail {
     result: EvaluationResult,
     family: Family,
-    clauses: OnceLock<BTreeSet<String>>,
     explanation: OnceLock<Explanation>,
 }
 
 impl Detail {
-    /// Query clauses that hold for every match with the same values, of which the row is one.
-    pub(crate) fn clauses(&self, fields: &BatchFields<'_>, row: usize) -> &BTreeSet<String> {
-        self.clauses
-            .get_or_init(|| clauses(&self.result, fields, self.family, row))
+    /// What the rule found, in this row as in every match with the same values.
+    pub(crate) fn values(&self, fields: &BatchFields<'_>, row: usize) -> Vec<FieldValue> {
+        values(&self.result, fields, self.family, row)
     }
 
     /// The match in words, as data and as a query.
@@ -149,7 +146,6 @@ impl<'a> Details<'a> {
         Some(Detail {
             result,
             family,
-            clauses: OnceLock::new(),
             explanation: OnceLock::new(),
         })
     }

@@ -136,6 +136,19 @@ impl<'a> BatchFields<'a> {
         stem.map_or(&[], |stem| self.by_name.get(stem))
     }
 
+    /// Columns of exactly this name.
+    pub(crate) fn spelled(&self, name: &str) -> impl Iterator<Item = usize> {
+        let lower = match name
+            .bytes()
+            .any(|b| b.is_ascii_uppercase() || !b.is_ascii())
+        {
+            true => Cow::Owned(name.to_lowercase()),
+            false => Cow::Borrowed(name),
+        };
+        let columns = self.named(&lower).iter().copied();
+        columns.filter(move |i| self.columns.get(*i).is_some_and(|c| &*c.name == name))
+    }
+
     /// Columns below `lower.`, an object's members.
     pub(crate) fn below(&self, lower: &str) -> Vec<usize> {
         let stem = self.book().find(lower);

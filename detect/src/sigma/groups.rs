@@ -3,8 +3,9 @@
 //! Groups are judged each for itself: a slow shipper harms nobody else. A time ahead of its receipt
 //! does not make the matches after it late.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use ahash::HashMap;
 use rsigma_eval::{CompiledCorrelation, Event, EventValue, GroupKey};
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +13,12 @@ use super::flood::Doorkeeper;
 use super::named::Named;
 use super::windows::{Ended, Entry, Plan, SECOND_NS, Window};
 use crate::cells::hash_text;
+use crate::explain::FieldValue;
 
 /// Windows held for a correlation; beyond, those with the fewest matches go.
 pub(super) const MAX_GROUPS: usize = if cfg!(test) { 500 } else { 50_000 };
 /// A window is swept when it ran out this long ago: late matches may still come.
 const GRACE_NS: i64 = 3_600 * SECOND_NS;
-
-/// Takes a look at clauses.
-pub(crate) type ShowClauses<'a> = &'a mut dyn FnMut(&BTreeSet<String>);
 
 /// A match of a rule with what correlations need of its event.
 pub(crate) struct Match<'a> {
@@ -29,9 +28,11 @@ pub(crate) struct Match<'a> {
     pub(crate) received_ns: i64,
     pub(crate) seq: u64,
     pub(crate) entities: &'a BTreeMap<String, String>,
-    /// Shows clauses that find the event, if there are any. Asked only where a group still needs
-    /// them.
-    pub(crate) clauses: &'a mut dyn FnMut(ShowClauses<'_>),
+    /// What the rule found in the event: values of fields that a query can ask for. Asked only for
+    /// the first match of a group.
+    pub(crate) values: &'a mut dyn FnMut() -> Vec<FieldValue>,
+    /// Has the event this value?
+    pub(crate) has: &'a dyn Fn(&FieldValue) -> bool,
 }
 
 impl Match<'_> {
@@ -52,8 +53,10 @@ pub(super) struct Group {
     newest: i64,
     /// Who the matches named last.
     named: Named,
-    /// Query clauses that hold for all matches since the group was last quiet, in order.
-    clauses: Vec<Box<str>>,
+    /// Of what the rule found in the first match since the group was last quiet, what all matches
+    /// after it have too.
+    #[serde(default)]
+    common: Vec<FieldValue>,
     /// Matches that were turned away before it had a window.
     before: u32,
 }
@@ -62,19 +65,9 @@ impl Group {
     fn note(&mut self, matched: &mut Match<'_>, time: i64, span_ns: i64) {
         let is_empty = self.window.entries.is_empty();
         if is_empty || time.saturating_sub(self.newest) > span_ns {
-            self.clauses.clear();
-            (matched.clauses)(&mut |clauses| {
-                self.clauses = clauses.iter().map(|c| c.as_str().into()).collect();
-            });
-        } else if !self.clauses.is_empty() {
-            let mut are_there = false;
-            (matched.clauses)(&mut |clauses| {
-                are_there = true;
-                self.clauses.retain(|clause| clauses.contains(&**clause));
-            });
-            if !are_there {
-                self.clauses.clear();
-            }
+            self.common = (matched.values)();
+        } else {
+            self.common.retain(|value| (matched.has)(value));
         }
         let trusted = matched.trusted_ns(time);
         self.newest = if is_empty {
@@ -133,7 +126,7 @@ impl Groups {
     pub(super) fn new(correlation: CompiledCorrelation) -> Self {
         Groups {
             plan: Plan::new(correlation),
-            held: HashMap::new(),
+            held: HashMap::default(),
             door: Doorkeeper::default(),
         }
     }
@@ -200,7 +193,7 @@ impl Groups {
                     named: named
                         .map(|(k, v, _)| (k.to_owned(), v.to_owned()))
                         .collect(),
-                    clauses: group.clauses.iter().map(|c| c.to_string()).collect(),
+                    clauses: group.common.iter().map(FieldValue::clause).collect(),
                 }
             }
         };

@@ -36,9 +36,10 @@ mod trace;
 mod value;
 mod windows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use ahash::HashMap;
 use rsigma_eval::result::MatchDetailLevel;
 use rsigma_eval::{CompiledRule, Engine};
 use rsigma_parser::{FilterRule, SigmaCollection};

@@ -14,8 +14,9 @@ const MAX_OF_KIND: usize = 5;
 pub(super) struct Named {
     /// The values, one after the other.
     text: String,
-    /// The one named last is the last.
     at: Vec<Place>,
+    /// The turn of the next one to be named.
+    turn: u16,
 }
 
 /// One of them; its value begins where that of the one before ends.
@@ -23,10 +24,12 @@ pub(super) struct Named {
 struct Place {
     time: i64,
     end: u32,
+    /// The one with the greatest was named last.
+    turn: u16,
     kind: u8,
 }
 
-/// As it is saved: kind, value and time.
+/// As it is saved: kind, value and time, the one named last at the end.
 type Written = (String, String, i64);
 
 impl Named {
@@ -36,43 +39,72 @@ impl Named {
         let Some(kind) = number_of(kind) else {
             return;
         };
+        let turn = self.next_turn();
         let (mut same, mut known, mut oldest) = (0, None, None);
-        for (place, (of, text, _)) in self.iter().enumerate() {
-            if of == kind {
+        let mut start = 0;
+        for (place, at) in self.at.iter().enumerate() {
+            let end = at.end as usize;
+            if at.kind == kind {
                 same += 1;
-                oldest = oldest.or(Some(place));
-                if text == value {
+                if oldest.is_none_or(|(_, turn)| at.turn < turn) {
+                    oldest = Some((place, at.turn));
+                }
+                if self.text.get(start..end) == Some(value) {
                     known = Some(place);
                 }
             }
+            start = end;
         }
-        let last = known.is_some() && known == self.at.len().checked_sub(1);
-        if last && let Some(place) = self.at.last_mut() {
-            place.time = time;
+        if let Some(place) = known.and_then(|place| self.at.get_mut(place)) {
+            (place.time, place.turn) = (time, turn);
             return;
         }
-        match known {
-            Some(place) => self.remove(place),
-            None if same >= MAX_OF_KIND => oldest.into_iter().for_each(|place| self.remove(place)),
-            None => {}
+        if same >= MAX_OF_KIND {
+            oldest.into_iter().for_each(|(place, _)| self.remove(place));
         }
         self.text.push_str(value);
         // Values are clipped to a few hundred characters, and there are a few dozen of them.
         let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        self.at.push(Place { time, end, kind });
+        let place = Place {
+            time,
+            end,
+            turn,
+            kind,
+        };
+        self.at.push(place);
+    }
+
+    /// The turn of one named now. When there are none left, turns are given out anew.
+    fn next_turn(&mut self) -> u16 {
+        if self.turn == u16::MAX {
+            for (place, turn) in self.in_turn().into_iter().zip(0..) {
+                if let Some(at) = self.at.get_mut(place) {
+                    at.turn = turn;
+                }
+            }
+            self.turn = u16::try_from(self.at.len()).unwrap_or(u16::MAX - 1);
+        }
+        self.turn += 1;
+        self.turn - 1
+    }
+
+    /// Places, the one that was named longest ago first.
+    fn in_turn(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.at.len()).collect();
+        places.sort_by_key(|place| self.at.get(*place).map(|at| at.turn));
+        places
     }
 
     /// Kinds, values and times, what was named last first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = (&'static str, &str, i64)> {
-        let all = self.iter().rev();
-        all.map(|(kind, value, time)| (kind_at(kind), value, time))
+        let all = self.in_turn().into_iter().rev();
+        all.filter_map(|place| self.one(place))
     }
 
-    fn iter(&self) -> impl DoubleEndedIterator<Item = (u8, &str, i64)> + ExactSizeIterator {
-        self.at.iter().enumerate().map(|(place, at)| {
-            let value = self.text.get(self.start(place)..at.end as usize);
-            (at.kind, value.unwrap_or_default(), at.time)
-        })
+    fn one(&self, place: usize) -> Option<(&'static str, &str, i64)> {
+        let at = self.at.get(place)?;
+        let value = self.text.get(self.start(place)..at.end as usize);
+        Some((kind_at(at.kind), value.unwrap_or_default(), at.time))
     }
 
     fn start(&self, place: usize) -> usize {
@@ -107,8 +139,9 @@ impl From<Vec<Written>> for Named {
 
 impl From<Named> for Vec<Written> {
     fn from(named: Named) -> Self {
-        let all = named.iter();
-        all.map(|(kind, value, time)| (kind_at(kind).to_owned(), value.to_owned(), time))
+        let all = named.in_turn().into_iter();
+        let all = all.filter_map(|place| named.one(place));
+        all.map(|(kind, value, time)| (kind.to_owned(), value.to_owned(), time))
             .collect()
     }
 }
@@ -155,6 +188,17 @@ mod tests {
             let newest = again.newest_first().map(|(k, v, t)| (k.to_owned(), v.to_owned(), t));
             prop_assert!(newest.eq(expected.into_iter().rev()));
         }
+    }
+
+    #[test]
+    fn turns_are_given_out_anew_when_there_are_none_left() {
+        let mut named = Named::default();
+        let all = (0..200_000).map(|i: i64| ((i % 7 % 2) as usize, (i % 5) as u8, i));
+        let all: Vec<_> = all.collect();
+        for (kind, value, time) in &all {
+            named.note(KINDS[*kind], &words(*value), *time);
+        }
+        assert_eq!(Vec::<Written>::from(named), plainly(&all));
     }
 
     #[test]

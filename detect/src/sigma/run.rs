@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::SigmaRules;
 use super::classes::Classes;
 use super::component::Component;
-use super::correlate::{Correlator, CorrelatorState, Match, ShowClauses, Windows};
+use super::correlate::{Correlator, CorrelatorState, Match, Windows};
 use super::detail::{Accounts, Detail, Details};
 use super::event::{BatchFields, RowEvent};
 use super::program::Program;
@@ -233,11 +233,10 @@ impl SigmaRun {
             };
             let already = findings.len();
             let start = taking.watch.now();
-            let mut clauses = |show: ShowClauses<'_>| {
+            let mut values = || {
                 let detail = detail.get_or_insert_with(|| details.of(place, row.row));
-                if let Some(detail) = detail {
-                    show(detail.clauses(row.fields, row.row));
-                }
+                let values = detail.as_ref().map(|d| d.values(row.fields, row.row));
+                values.unwrap_or_default()
             };
             let mut matched_row = Match {
                 rule_id: id,
@@ -245,7 +244,8 @@ impl SigmaRun {
                 received_ns: batch.received().value(row.row),
                 seq: batch.seq().value(row.row),
                 entities: row.entities(),
-                clauses: &mut clauses,
+                values: &mut values,
+                has: &|value| value.is_in(row.fields, row.row),
             };
             for fired in correlator.feed(event, &mut matched_row) {
                 if !(taking.admits)(&fired.id, row.row) || self.rules.silent.contains(&fired.id) {
