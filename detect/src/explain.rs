@@ -85,7 +85,7 @@ pub(crate) fn explain(
         }
         let mut part = json!({
             "field": name, "value": clip(&value), "selection": field.selection,
-            "pattern": pattern,
+            "matcher": field.matcher, "pattern": pattern,
         });
         if let Some(found) = found {
             part["list"] = found.list.into();

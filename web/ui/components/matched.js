@@ -7,9 +7,16 @@ import { between } from '../lib/range.js';
 const DAY_MS = 86_400_000;
 const SHOWN = 24;
 
-function condition({ selection, pattern }) {
+// How a value was compared; alerts of earlier versions do not say it.
+const VERBS = {
+  contains: 'contains', startswith: 'begins with', endswith: 'ends with', regex: 'matches',
+  one_of: 'one of', cidr: 'in', fieldref: 'same as',
+};
+
+function condition({ selection, matcher, pattern }) {
   const text = typeof pattern === 'object' ? JSON.stringify(pattern) : pattern;
-  return [selection, text].filter(Boolean).join(': ');
+  const said = matcher === 'exists' ? 'exists' : [VERBS[matcher], text].filter(Boolean).join(' ');
+  return [selection, said].filter(Boolean).join(': ');
 }
 
 export function Matched({ alert }) {
