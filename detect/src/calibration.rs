@@ -4,8 +4,14 @@
 //! small p-values come too often promises more than it keeps, whatever its sentences say. So each
 //! keeps the distribution of those it gave of late, and how far that is from uniform
 //! (Kolmogorov-Smirnov).
+//!
+//! A p-value that a model gives can be off for many reasons: what it is compared with is older than
+//! itself, or it is the rarer of two. So it is taken as a score and ranked once more, among those
+//! that the same detector gave of late to whomever ([`Calibration::calibrated`], conformal p-values).
 
 use serde::{Deserialize, Serialize};
+
+use crate::tail::Tail;
 
 const BINS: usize = 20;
 /// Bounds of small p-values, which equal bins would not show.
@@ -16,6 +22,10 @@ const MOST: f64 = 20_000.0;
 const LEAST: f64 = 1_000.0;
 /// A distance beyond this is no chance.
 const FAR: f64 = 0.05;
+/// Scores among which one is ranked, and their least mean excess, that of exact p-values (log10 e)
+/// or a little less.
+const RANKED: usize = 2_000;
+const LEAST_EXCESS: f64 = 0.4;
 
 /// The p-values that a detector gave to its windows of late.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,6 +35,9 @@ pub struct Calibration {
     /// All windows, and those with p up to each of [`BOUNDS`].
     windows: f64,
     small: [f64; BOUNDS.len()],
+    /// Scores, -log10 p as the model gives it.
+    #[serde(default)]
+    given: Option<Tail>,
 }
 
 impl Calibration {
@@ -57,6 +70,31 @@ impl Calibration {
             self.small.iter_mut().for_each(|n| *n *= 0.5);
             self.bins.iter_mut().for_each(|n| *n *= 0.5);
         }
+    }
+
+    /// Takes in a window that a model gave a p between `low` and `high`, as [`Self::note`] does with
+    /// what that is among those of other windows.
+    pub(crate) fn rank(&mut self, low: f64, high: f64, told: bool) {
+        let score = -high.max(f64::MIN_POSITIVE).log10();
+        let given = self
+            .given
+            .get_or_insert_with(|| Tail::of(LEAST_EXCESS, RANKED));
+        let ranked = given.chances(score);
+        given.add(score);
+        let (low, high) = ranked.unwrap_or((low, high));
+        self.note(low, high, told);
+    }
+
+    /// What a model's score (-log10 p) is among those it gave of late; the score itself while too
+    /// few are known.
+    pub(crate) fn calibrated(&self, score: f64) -> f64 {
+        let given = self.given.as_ref().filter(|given| given.is_known());
+        given.map_or(score, |given| given.rarity(score))
+    }
+
+    /// Bytes that it takes beside itself, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.given.as_ref().map_or(0, Tail::bytes)
     }
 
     /// Windows of late.
@@ -132,6 +170,29 @@ mod tests {
         let [(_, share), ..] = bold.small();
         assert!((share - 0.1f64.sqrt()).abs() < 0.02, "{share}");
         assert!(fair.windows() <= MOST);
+    }
+
+    #[test]
+    fn the_rarer_of_two_is_as_rare_as_it_says_once_it_is_ranked() {
+        let (mut plain, mut ranked) = (Calibration::default(), Calibration::default());
+        let mut random = Random::new(5);
+        for _ in 0..30_000 {
+            // Four in ten have nothing to say.
+            let p = random.unit().min(random.unit());
+            let (low, high) = if p < 0.36 { (p, p) } else { (0.36, 1.0) };
+            plain.note(low, high, false);
+            ranked.rank(low, high, false);
+        }
+        assert_eq!((plain.holds(), ranked.holds()), (Some(false), Some(true)));
+        for (bound, share) in ranked.small() {
+            assert!((share / bound - 1.0).abs() < 0.5, "{bound}: {share}");
+        }
+        // Of two, the rarer is half as rare, also far beyond what was seen.
+        for score in [2.0, 4.0, 6.0] {
+            let off = ranked.calibrated(score) - (score - 2f64.log10());
+            assert!(off.abs() < 0.1 * score, "{score}: {off}");
+        }
+        assert_eq!(plain.calibrated(3.0), 3.0);
     }
 
     #[test]

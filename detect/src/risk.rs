@@ -120,15 +120,16 @@ impl Default for Risks {
 }
 
 impl Risks {
-    /// Takes in what was found; gives the greatest risk, with it, of those it is about. What is not
-    /// to be fused counts for this once and is not remembered.
-    pub(crate) fn note(&mut self, finding: &Finding, is_fused: bool) -> f64 {
+    /// Takes in what was found and what it weighs beside other findings; gives the greatest risk,
+    /// with it, of those it is about. What has no weight counts with its score, for this once, and
+    /// is not remembered.
+    pub(crate) fn note(&mut self, finding: &Finding, weight: Option<f64>) -> f64 {
         let source = &finding.source;
         let point = RiskPoint::new(
             &source.detector,
             source.kind,
             finding.time_ns,
-            finding.score,
+            weight.unwrap_or(finding.score),
         );
         let acting = finding.entities.iter();
         let acting = acting.filter(|(kind, _)| ACTING.contains(&kind.as_str()));
@@ -139,7 +140,7 @@ impl Risks {
         keys.dedup();
         let all = keys.into_iter().map(|key| {
             let points = self.entities.entry(key, Vec::new);
-            if is_fused {
+            if weight.is_some() {
                 add(points, point);
                 return risk(points, finding.time_ns);
             }

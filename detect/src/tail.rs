@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Scores kept.
+/// Scores kept, if nothing else is said.
 const WINDOW: usize = 1_000;
 /// New scores after which quantile and excesses are worked out again.
 const REFIT: usize = 50;
@@ -21,7 +21,7 @@ const MOST: f64 = 12.0;
 const LEAST: usize = 100;
 
 /// The latest scores of a kind.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tail {
     /// A ring.
     scores: Vec<f32>,
@@ -32,14 +32,27 @@ pub(crate) struct Tail {
     excess: f64,
     /// Least mean excess that is believed.
     floor: f64,
+    /// Scores kept.
+    #[serde(default = "window")]
+    window: usize,
+}
+
+fn window() -> usize {
+    WINDOW
 }
 
 impl Tail {
     /// An empty window. Scores are told apart in steps of `floor`: a tail is never taken to be
     /// shorter than that.
     pub(crate) fn new(floor: f64) -> Self {
+        Tail::of(floor, WINDOW)
+    }
+
+    /// The same of so many scores.
+    pub(crate) fn of(floor: f64, window: usize) -> Self {
         Tail {
             floor,
+            window,
             ..Tail::default()
         }
     }
@@ -47,11 +60,11 @@ impl Tail {
     /// Takes in a score.
     pub(crate) fn add(&mut self, score: f64) {
         let score = score as f32;
-        if self.scores.len() < WINDOW {
+        if self.scores.len() < self.window {
             self.scores.push(score);
         } else if let Some(place) = self.scores.get_mut(self.next) {
             *place = score;
-            self.next = (self.next + 1) % WINDOW;
+            self.next = (self.next + 1) % self.window.max(1);
         }
         self.since_fit += 1;
         if self.since_fit >= REFIT {

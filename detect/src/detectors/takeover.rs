@@ -330,7 +330,7 @@ impl FactDetector for Takeover {
             if day_ends {
                 // What the day's greatest sum is among those of other accounts.
                 if let Some((low, high)) = chances(&mut self.state.groups, fact.role, most) {
-                    self.state.calibration.note(low, high, told_before > 0.0);
+                    self.state.calibration.rank(low, high, told_before > 0.0);
                 }
                 self.state.crowd.add(hour / 24);
                 for group in [fact.role, EVERYBODY] {
@@ -399,6 +399,7 @@ impl FactDetector for Takeover {
                 .chain(roles)
                 .chain(tails)
                 .sum::<usize>()
+            + self.state.calibration.bytes()
     }
 }
 
@@ -470,7 +471,7 @@ impl Takeover {
         parts.sort_by(|a, b| b.1.total_cmp(&a.1));
         let told = parts.iter().filter(|(_, part)| *part > 0.3).take(3);
         let told: Vec<_> = told.map(|(i, _)| strange_words(at, account, *i)).collect();
-        let days = 10f64.powf(score) as u64;
+        let days = 10f64.powf(self.state.calibration.calibrated(score)) as u64;
         says.summary = format!(
             "{user} has not behaved like its owner for {} active hours: {}; one account in \
              {} is as strange on a day",

@@ -293,7 +293,7 @@ impl Account {
             group.tails[what].chances(self.today[what].max(sum))
         });
         if let Some((low, high)) = chances.min_by(|a, b| a.1.total_cmp(&b.1)) {
-            calibration.note(low, high, self.told > 0.0);
+            calibration.rank(low, high, self.told > 0.0);
         }
     }
 
@@ -431,7 +431,7 @@ impl FactDetector for Volume {
     fn state_bytes(&self) -> usize {
         let tail = |group: &Group| group.tails.iter().map(Tail::bytes).sum::<usize>();
         let groups: usize = self.state.groups.values().map(tail).sum();
-        self.state.accounts.bytes() + groups
+        self.state.accounts.bytes() + groups + self.state.calibration.bytes()
     }
 }
 

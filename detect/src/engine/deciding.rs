@@ -29,11 +29,16 @@ impl Engine {
         self.stats.detector_bytes = bytes.sum::<usize>() + self.facts.bytes();
     }
 
-    /// Does a detector promise more than it keeps?
-    fn is_uncalibrated(&self, detector: &str) -> bool {
+    /// What a finding weighs beside others; `None` where its detector promises more than it keeps.
+    fn weight(&self, finding: &Finding) -> Option<f64> {
         let mut all = self.detectors.iter();
-        let of = all.find(|(id, _)| id == detector);
-        of.and_then(|(_, detector)| detector.calibration()?.holds()) == Some(false)
+        let id = &finding.source.detector;
+        let detector = all.find(|(of, _)| of == id).map(|(_, detector)| detector);
+        let Some(calibration) = detector.and_then(|detector| detector.calibration()) else {
+            return Some(finding.score);
+        };
+        let holds = calibration.holds() != Some(false);
+        holds.then(|| calibration.calibrated(finding.score))
     }
 
     /// Puts findings into the alerts they belong to.
@@ -74,8 +79,11 @@ impl Engine {
     /// that is held back is asked about again when its risk has risen by [`WORSE`].
     fn decide(&mut self, finding: &Finding) {
         let source = &finding.source;
-        let is_fused = source.kind == AlertKind::Rule || !self.is_uncalibrated(&source.detector);
-        let risk = self.risks.note(finding, is_fused);
+        let weight = match source.kind {
+            AlertKind::Rule => Some(finding.score),
+            _ => self.weight(finding),
+        };
+        let risk = self.risks.note(finding, weight);
         let Some(alert) = self.book.last_mut() else {
             return;
         };
