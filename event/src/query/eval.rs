@@ -19,39 +19,69 @@ impl Query {
 impl Node {
     /// One bit a row: the meaning of this part of a query.
     pub fn matches(&self, batch: &EventBatch) -> BooleanBuffer {
-        eval(self, batch)
+        eval(self, batch, &BooleanBuffer::new_set(batch.rows()))
+    }
+
+    /// About what it costs to ask, in no unit.
+    fn cost(&self) -> u32 {
+        match self {
+            Node::All | Node::Never | Node::Exists(_) => 1,
+            Node::Not(inner) => inner.cost(),
+            Node::And(list) | Node::Or(list) => list.iter().map(Node::cost).sum(),
+            Node::Test { field: None, .. } => 100,
+            Node::Test { test, .. } => match test {
+                Test::Words(_) | Test::Range(_) | Test::Network(_) => 2,
+                Test::Glob(_) | Test::Ask(_) => 5,
+                Test::In(list) => 1 + u32::try_from(list.len()).unwrap_or(100).min(100),
+                Test::Regex(_) => 20,
+            },
+        }
     }
 }
 
-fn eval(node: &Node, batch: &EventBatch) -> BooleanBuffer {
+/// The rows that match, of those `within`; what it says of others means nothing.
+fn eval(node: &Node, batch: &EventBatch, within: &BooleanBuffer) -> BooleanBuffer {
     let rows = batch.rows();
     match node {
         Node::All => BooleanBuffer::new_set(rows),
         Node::Never => BooleanBuffer::new_unset(rows),
-        Node::Not(inner) => !&eval(inner, batch),
+        Node::Not(inner) => !&eval(inner, batch, within),
         Node::And(list) => {
-            let mut mask = BooleanBuffer::new_set(rows);
-            for node in list {
+            let mut mask = within.clone();
+            // What is cheap leaves fewer rows to the rest.
+            for node in by_cost(list) {
                 // Once nothing is left the rest need not be asked.
                 if mask.count_set_bits() == 0 {
                     break;
                 }
-                mask = &mask & &eval(node, batch);
+                mask = &mask & &eval(node, batch, &mask);
             }
             mask
         }
-        Node::Or(list) => list
-            .iter()
-            .fold(BooleanBuffer::new_unset(rows), |mask, node| {
-                &mask | &eval(node, batch)
-            }),
+        Node::Or(list) => {
+            let mut mask = BooleanBuffer::new_unset(rows);
+            for node in by_cost(list) {
+                let left = within & &!&mask;
+                if left.count_set_bits() == 0 {
+                    break;
+                }
+                mask = &mask | &(&left & &eval(node, batch, &left));
+            }
+            mask
+        }
         Node::Exists(name) => exists(name, batch),
         Node::Test {
             field: Some(name),
             test,
-        } => test_field(name, test, batch),
-        Node::Test { field: None, test } => test_any(test, batch),
+        } => test_field(name, test, batch, within),
+        Node::Test { field: None, test } => test_any(test, batch, within),
     }
+}
+
+fn by_cost(list: &[Node]) -> Vec<&Node> {
+    let mut list: Vec<&Node> = list.iter().collect();
+    list.sort_by_key(|node| node.cost());
+    list
 }
 
 fn exists(name: &str, batch: &EventBatch) -> BooleanBuffer {
@@ -73,7 +103,8 @@ fn exists(name: &str, batch: &EventBatch) -> BooleanBuffer {
 fn present(column: &Column) -> BooleanBuffer {
     let array = column.array().as_ref();
     if let (Kind::Json, Some((keys, values))) = (column.kind, column.dictionary()) {
-        return by_dictionary(keys, values.len(), |i| values.value(i) != "null");
+        let all = BooleanBuffer::new_set(array.len());
+        return by_dictionary(keys, values.len(), &all, |i| values.value(i) != "null");
     }
     match array.nulls() {
         Some(nulls) => nulls.inner().clone(),
@@ -81,7 +112,12 @@ fn present(column: &Column) -> BooleanBuffer {
     }
 }
 
-fn test_field(name: &str, test: &Test, batch: &EventBatch) -> BooleanBuffer {
+fn test_field(
+    name: &str,
+    test: &Test,
+    batch: &EventBatch,
+    within: &BooleanBuffer,
+) -> BooleanBuffer {
     let rows = batch.rows();
     if let Test::Range(range) = test {
         let times = match name {
@@ -103,7 +139,7 @@ fn test_field(name: &str, test: &Test, batch: &EventBatch) -> BooleanBuffer {
         mask = BooleanBuffer::collect_bool(rows, |i| test.passes_int(seq[i] as i64));
     }
     for column in batch.named(name) {
-        mask = &mask | &column_mask(column, test, false);
+        mask = &mask | &column_mask(column, test, within, false);
     }
     &mask
         | &overflow_mask(batch, |object| {
@@ -114,10 +150,10 @@ fn test_field(name: &str, test: &Test, batch: &EventBatch) -> BooleanBuffer {
 }
 
 /// Any field: the event's own, mapped and inner columns, and `_overflow`; not our own columns.
-fn test_any(test: &Test, batch: &EventBatch) -> BooleanBuffer {
+fn test_any(test: &Test, batch: &EventBatch, within: &BooleanBuffer) -> BooleanBuffer {
     let mut mask = BooleanBuffer::new_unset(batch.rows());
     for column in batch.columns().iter().filter(|c| c.origin != Origin::Meta) {
-        mask = &mask | &column_mask(column, test, true);
+        mask = &mask | &column_mask(column, test, within, true);
     }
     &mask
         | &overflow_mask(batch, |object| {
@@ -126,12 +162,17 @@ fn test_any(test: &Test, batch: &EventBatch) -> BooleanBuffer {
 }
 
 /// Rows of one column with a value that passes.
-fn column_mask(column: &Column, test: &Test, any_field: bool) -> BooleanBuffer {
+fn column_mask(
+    column: &Column,
+    test: &Test,
+    within: &BooleanBuffer,
+    any_field: bool,
+) -> BooleanBuffer {
     let array = column.array().as_ref();
     let rows = array.len();
     match column.kind {
         Kind::Str | Kind::Json => match column.dictionary() {
-            Some((keys, values)) => by_dictionary(keys, values.len(), |i| {
+            Some((keys, values)) => by_dictionary(keys, values.len(), within, |i| {
                 let text = values.value(i);
                 // Of JSON text only numbers are values; the rest is in inner columns.
                 (column.kind == Kind::Str || is_number(text)) && test.passes_str(text, any_field)
@@ -184,17 +225,19 @@ fn any_member(list: &GenericListArray<i32>, passes: impl Fn(usize) -> bool) -> B
     })
 }
 
-/// Asks once per distinct value that a row uses.
+/// Asks once per distinct value that a row `within` uses.
 fn by_dictionary(
     keys: &Int32Array,
     distinct: usize,
+    within: &BooleanBuffer,
     passes: impl Fn(usize) -> bool,
 ) -> BooleanBuffer {
     let mut answers: Vec<Option<bool>> = vec![None; distinct];
     let values = keys.values();
     BooleanBuffer::collect_bool(keys.len(), |row| {
         let key = values[row] as usize;
-        keys.is_valid(row)
+        within.value(row)
+            && keys.is_valid(row)
             && answers
                 .get_mut(key)
                 .is_some_and(|a| *a.get_or_insert_with(|| passes(key)))

@@ -6,8 +6,9 @@ use tantivy_query_grammar::{
     parse_query_lenient,
 };
 
+use super::glob::Glob;
 use super::question::{Lists, Question};
-use super::test::{Bound, Glob, Network, Range, Regexp, Test, Words};
+use super::test::{Bound, Network, Range, Regexp, Test, Words};
 use super::{Node, QueryError};
 
 /// Bytes a compiled regular expression may take.

@@ -22,6 +22,7 @@
 //! [`Query::matches`] is the definition; indexes only narrow down where it must be asked.
 
 mod eval;
+mod glob;
 mod lower;
 mod mention;
 mod question;
@@ -32,8 +33,9 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use glob::Glob;
 pub use question::{AnyLists, Ask, Lists, NoLists, Question};
-pub use test::{Bound, Glob, Network, Range, Regexp, Test, Words};
+pub use test::{Bound, Network, Range, Regexp, Test, Words};
 
 use crate::field;
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
+use super::glob::Glob;
 use super::question::Question;
 use super::tokens;
 use crate::time;
@@ -164,82 +165,6 @@ fn equals(value: &str, lower: &str) -> bool {
         value.eq_ignore_ascii_case(lower)
     } else {
         value.to_lowercase() == lower
-    }
-}
-
-/// A pattern with `*` (any run of characters) and `?` (any one), letter case aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob {
-    /// The pattern, lower case.
-    pub text: String,
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Char(char),
-    One,
-    Many,
-}
-
-impl Glob {
-    /// Reads a pattern; `\*` and `\?` are the characters themselves.
-    pub fn new(pattern: &str) -> Self {
-        let text = pattern.to_lowercase();
-        let mut parts = Vec::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            parts.push(match c {
-                '*' if parts.last() == Some(&Part::Many) => continue,
-                '*' => Part::Many,
-                '?' => Part::One,
-                '\\' => Part::Char(chars.next().unwrap_or('\\')),
-                c => Part::Char(c),
-            });
-        }
-        Glob { text, parts }
-    }
-
-    fn passes(&self, value: &str, any_field: bool) -> bool {
-        let lower = value.to_lowercase();
-        if self.is_match(&lower) {
-            return true;
-        }
-        let is_text = any_field || lower.contains(char::is_whitespace);
-        is_text && tokens(&lower).any(|word| self.is_match(word))
-    }
-
-    /// Does the pattern match all of this lower-case text? At most text times pattern steps.
-    fn is_match(&self, lower: &str) -> bool {
-        let text: Vec<char> = lower.chars().collect();
-        let (mut t, mut p) = (0, 0);
-        let mut retry: Option<(usize, usize)> = None;
-        loop {
-            match (self.parts.get(p), text.get(t)) {
-                (None, None) => return true,
-                (Some(Part::Many), _) => {
-                    retry = Some((p, t));
-                    p += 1;
-                    continue;
-                }
-                (Some(Part::One), Some(_)) => {
-                    (t, p) = (t + 1, p + 1);
-                    continue;
-                }
-                (Some(Part::Char(c)), Some(have)) if c == have => {
-                    (t, p) = (t + 1, p + 1);
-                    continue;
-                }
-                _ => {}
-            }
-            match retry {
-                Some((many, from)) if from < text.len() => {
-                    retry = Some((many, from + 1));
-                    (t, p) = (from + 1, many + 1);
-                }
-                _ => return false,
-            }
-        }
     }
 }
 

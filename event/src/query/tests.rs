@@ -145,7 +145,67 @@ fn a_combined_query_parses_to_the_same() {
     assert_eq!(query.matches(&batch).count_set_bits(), 1);
 }
 
+/// Queries in which the order of asking could matter.
+fn any_query() -> impl Strategy<Value = String> {
+    let leaf = proptest::sample::select(vec![
+        "a:x",
+        "a:*y*",
+        "a:/x|z/",
+        "a:(x OR yy)",
+        "b:1",
+        "b:<2",
+        "a:*",
+        "c:*",
+        "x",
+        "*z*",
+        "*",
+    ]);
+    leaf.prop_map(str::to_owned)
+        .prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|q| format!("(NOT {q})")),
+                (proptest::collection::vec(inner, 2..4), any::<bool>()).prop_map(|(all, and)| {
+                    format!("({})", all.join(if and { " AND " } else { " OR " }))
+                }),
+            ]
+        })
+}
+
+/// Every part asked of every row.
+fn plainly(node: &Node, batch: &EventBatch) -> Vec<bool> {
+    let all = |list: &[Node]| -> Vec<Vec<bool>> {
+        list.iter().map(|node| plainly(node, batch)).collect()
+    };
+    let rows = 0..batch.rows();
+    match node {
+        Node::Not(inner) => plainly(inner, batch).iter().map(|b| !b).collect(),
+        Node::And(list) => {
+            let all = all(list);
+            rows.map(|row| all.iter().all(|mask| mask[row])).collect()
+        }
+        Node::Or(list) => {
+            let all = all(list);
+            rows.map(|row| all.iter().any(|mask| mask[row])).collect()
+        }
+        leaf => leaf.matches(batch).iter().collect(),
+    }
+}
+
 proptest! {
+    #[test]
+    fn parts_that_are_asked_of_some_rows_say_what_they_say_of_all(query in any_query()) {
+        let rows: Vec<String> = ["x", "yy", "xyz", "a z", ""]
+            .iter()
+            .flat_map(|a| (0..3).map(move |b| format!(r#"{{"a":"{a}","b":{b},"c":null}}"#)))
+            .chain([r#"{"c":["x","zz"]}"#.to_owned(), r#"{"a":["x","q"],"d":{"e":"yz"}}"#.to_owned()])
+            .collect();
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let batch = events(&rows);
+        let query = Query::parse(&query).unwrap();
+        let found: Vec<bool> = query.matches(&batch).iter().collect();
+        prop_assert_eq!(found, plainly(query.node(), &batch), "{}", query.text());
+    }
+
     #[test]
     fn words_are_found_as_taking_the_text_apart_finds_them(
         words in "[aAbK_1]{1,2}( [aAbK]{1,2})?",
