@@ -94,6 +94,11 @@ id: token_use.hands
 title: Token
 thresholds: { min_score: 0.1 }
 ---
+detector: unissued
+id: unissued.token
+title: Unissued
+thresholds: { min_score: 0.1 }
+---
 detector: silence
 id: silence.source
 title: Silence

@@ -16,6 +16,7 @@ pub(crate) mod silence;
 pub(crate) mod spree;
 pub(crate) mod takeover;
 pub(crate) mod token_use;
+pub(crate) mod unissued;
 pub(crate) mod volume;
 pub(crate) mod walk;
 
@@ -249,6 +250,11 @@ pub(crate) const DETECTORS: &[Kind] = &[
         name: "token_use",
         make: |config| Box::new(OnFacts(token_use::TokenUse::new(config))),
         reads: &["token.hash", "source.ip", "user_agent.original"],
+    },
+    Kind {
+        name: "unissued",
+        make: |config| Box::new(OnFacts(unissued::Unissued::new(config))),
+        reads: &["token.hash", "user.id", "user_agent.original"],
     },
     Kind {
         name: "volume",

@@ -25,6 +25,7 @@ const CAPS: &[(&str, usize)] = &[
     ("spree", 40),
     ("takeover", 120),
     ("token_use", 40),
+    ("unissued", 40),
     ("volume", 20),
     ("walk", 60),
 ];
@@ -144,6 +145,7 @@ fn day(random: &mut Random, names: &mut Names, day: i64) -> Vec<Fact> {
                         user
                     },
                 ),
+                token: key(2, user + 1_000 * day as u64),
                 number: Some(random.below(100_000) as i64),
                 bytes: (2_000.0 * normal(random).exp()) as u64,
                 ..request(at, user)
@@ -194,7 +196,7 @@ fn small_probabilities_of_usual_windows_are_as_rare_as_they_say() {
 fn a_flood_of_new_entities_neither_fills_memory_nor_drives_out_who_stays() {
     let quiet = after_a_flood(0);
     let flooded = after_a_flood(200_000);
-    for kind in ["beacon", "token_use", "walk"] {
+    for kind in ["beacon", "token_use", "unissued", "walk"] {
         assert!(
             quiet.contains(&kind),
             "{kind} has nothing to forget: {quiet:?}"
@@ -282,13 +284,15 @@ fn flooded(time_ns: i64, number: u64) -> Fact {
     }
 }
 
-/// Somebody else goes through everything in the order of its numbers with an account.
+/// Somebody else goes through everything in the order of its numbers with an account, at
+/// first with a token that nobody logged in for.
 fn gone_wrong(user: u64, begins_ns: i64) -> Vec<Fact> {
     let one = |number: i64| Fact {
         net: key(4, 999_999),
         asn: key(5, 999),
         agent: key(6, 999),
         exact_agent: key(6, 999),
+        token: key(2, user + if number < 1_000 { 5_000_000 } else { 0 }),
         route: key(9, user % 4),
         number: Some(1_000 + number),
         bytes: 900_000,
