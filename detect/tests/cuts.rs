@@ -298,6 +298,53 @@ proptest! {
     }
 }
 
+/// What a hundred accounts without roles do, of two kinds of work, with one that changes its kind.
+fn work() -> Vec<Value> {
+    let mut all = Vec::new();
+    for hour in (0..5 * 24).filter(|hour| hour % 24 < 8) {
+        for user in 0..100 {
+            let kind = user % 2 + usize::from(user == 7 && hour >= 72);
+            let time = 1_760_054_400 + hour * 3_600 + user as i64 * 30;
+            all.push(json!({
+                "@timestamp": to_rfc3339(time * 1_000_000_000),
+                "user": {"id": format!("w{user}")}, "source": {"ip": "192.0.2.1"},
+                "service": {"name": "desk"}, "http": {"response": {"status_code": 200}},
+                "url": {"path": format!("/{}/open", [["a", "b"], ["c", "d"], ["a", "e"]]
+                    [kind % 3][(hour % 2) as usize])},
+            }));
+        }
+    }
+    all
+}
+
+#[test]
+fn groups_of_peers_do_not_depend_on_the_cut_either() {
+    let takeover = "
+detector: takeover
+id: takeover.account
+title: Takeover
+thresholds: { min_score: 0.5 }
+";
+    let (rules, faults) = RuleSet::load(&files(&[takeover]));
+    assert!(faults.is_empty(), "{faults:?}");
+    let (rules, work) = (Arc::new(rules), work());
+    // What an alert weighs in somebody's risk is known at the end of a batch only.
+    let run = |cuts: &[usize]| {
+        let mut alerts = run(&rules, &work, cuts);
+        alerts.values_mut().for_each(|alert| alert.risk = 0.0);
+        alerts
+    };
+    let whole = run(&[]);
+    let peers = |alert: &Alert| alert.evidence.baseline["peers"].as_u64();
+    assert_eq!(whole.values().filter_map(peers).max(), Some(50));
+    for cuts in [
+        vec![801, 802, 1_700, 2_600],
+        (1..40).map(|i| i * 97).collect(),
+    ] {
+        same(&whole, &run(&cuts)).unwrap();
+    }
+}
+
 #[test]
 fn the_property_is_about_something() {
     // A steady mix must raise alerts of every kind, or the property above would hold for nothing.

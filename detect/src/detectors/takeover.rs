@@ -10,11 +10,13 @@
 //! bounded, so that a journey or a new phone is soon usual; the sum of strange things speaks.
 //!
 //! Colleagues use the same routes, but each in shares of their own. So every request is compared as
-//! well: its share among those of the account against that among those of its role. Which request
-//! comes after which told nothing beyond that (docs/EVALUATION.md). How rare a sum is, is read from
-//! the sums of all accounts of the role ([`Tail`]).
+//! well: its share among those of the account against that among those of its role, or of its peers
+//! where the log names no role ([`groups`]). Which request comes after which told nothing beyond
+//! that (docs/EVALUATION.md). How rare a sum is, is read from the sums of all accounts of the role
+//! or group ([`Tail`]).
 
 mod counts;
+mod groups;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::counts::{Common, Counts};
+use self::groups::{Groups, MAX_GROUPS, Place, chances, learn, new_roles, rarity};
 use super::config::DetectorConfig;
 use super::on_facts::{At, FactDetector};
 use super::{About, Learned};
@@ -97,10 +100,7 @@ const MAX_VALUES: usize = 48;
 const LEAST_HOURS: f64 = 12.0;
 /// Counts are halved beyond this, so that the past fades.
 const MOST_HOURS: f64 = 400.0;
-/// The group that everybody belongs to.
-const EVERYBODY: u64 = 1;
 const MAX_ACCOUNTS: usize = 25_000;
-const MAX_GROUPS: usize = 200;
 const DEFAULT_SCORE: f64 = 4.0;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -122,6 +122,9 @@ struct Account {
     mix: f64,
     since_ns: i64,
     hours: u32,
+    /// Its peers, if it has no role.
+    #[serde(default)]
+    place: Option<Place>,
     /// Strange values that the sum rests on.
     strange: Vec<(u8, u64)>,
     events: Vec<u64>,
@@ -139,13 +142,15 @@ pub(crate) struct State {
     accounts: Recent<Account>,
     common: [Common; KINDS],
     groups: Recent<Tail>,
-    /// Requests by route, of each role.
+    /// Requests by route, of each role or group of peers.
     #[serde(default = "new_roles")]
     roles: Recent<Counts>,
     #[serde(default)]
     calibration: Calibration,
     #[serde(default)]
     crowd: Crowd,
+    #[serde(default)]
+    peers: Groups,
 }
 
 /// See the module's documentation.
@@ -166,6 +171,7 @@ impl Takeover {
                 roles: new_roles(),
                 calibration: Calibration::default(),
                 crowd: Crowd::default(),
+                peers: Groups::default(),
             },
         }
     }
@@ -309,6 +315,7 @@ impl FactDetector for Takeover {
             return;
         }
         let hour = fact.time_ns.div_euclid(HOUR_NS);
+        self.state.peers.advance(fact.now_ns, &self.state.accounts);
         let account = self.state.accounts.entry(fact.user, || Account {
             hour,
             day: hour / 24,
@@ -318,6 +325,7 @@ impl FactDetector for Takeover {
         if hour < account.hour {
             return;
         }
+        let group = self.state.peers.group_of(account, fact.role);
         let mut finding = None;
         if hour > account.hour {
             account.end_hour(&mut self.state.common, fact.time_ns);
@@ -326,23 +334,21 @@ impl FactDetector for Takeover {
             if day_ends {
                 (account.day, account.most) = (hour / 24, account.sum());
             }
-            let score = rarity(&mut self.state.groups, fact.role, account.sum());
+            let score = rarity(&mut self.state.groups, group, account.sum());
             if day_ends {
                 // What the day's greatest sum is among those of other accounts.
-                if let Some((low, high)) = chances(&mut self.state.groups, fact.role, most) {
+                if let Some((low, high)) = chances(&mut self.state.groups, group, most) {
                     self.state.calibration.rank(low, high, told_before > 0.0);
                 }
                 self.state.crowd.add(hour / 24);
-                for group in [fact.role, EVERYBODY] {
-                    self.state.groups.entry(group, new_tail).add(most);
-                }
+                learn(&mut self.state.groups, group, most);
             }
             let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
             let wanted = wanted + self.state.crowd.surplus();
             if score >= wanted && score > account.told * 1.2 && account.sum() > 1.0 {
                 if account.told == 0.0 {
                     let is_told =
-                        |sum| sum > 1.0 && rarity(&mut self.state.groups, fact.role, sum) >= wanted;
+                        |sum| sum > 1.0 && rarity(&mut self.state.groups, group, sum) >= wanted;
                     account.silent = account.decisive(is_told);
                 }
                 account.told = score;
@@ -354,7 +360,7 @@ impl FactDetector for Takeover {
             account.events.push(fact.seq);
         }
         account.note(fact, hour);
-        let role = self.state.roles.entry(fact.role, Counts::default);
+        let role = self.state.roles.entry(group, Counts::default);
         account.count_request(fact.route, role);
         if let Some((score, account)) = finding {
             out.extend(self.tell(at, score, &account));
@@ -394,6 +400,7 @@ impl FactDetector for Takeover {
         let roles = self.state.roles.values();
         let roles = roles.map(|r| r.by_value.capacity() * 13);
         self.state.accounts.bytes()
+            + self.state.peers.bytes()
             + habits
                 .chain(common)
                 .chain(roles)
@@ -437,32 +444,6 @@ fn round_down(number: u64) -> u64 {
     number / unit * unit
 }
 
-fn new_roles() -> Recent<Counts> {
-    Recent::new(MAX_GROUPS)
-}
-
-fn new_tail() -> Tail {
-    Tail::new(0.4)
-}
-
-/// How rare a sum is in its role, or among all while too little is known of the role.
-fn rarity(groups: &mut Recent<Tail>, role: u64, sum: f64) -> f64 {
-    let own = groups.entry(role, new_tail);
-    match own.is_known() {
-        true => own.rarity(sum),
-        false => groups.entry(EVERYBODY, new_tail).rarity(sum),
-    }
-}
-
-/// See [`Tail::chances`], of the group that [`rarity`] reads.
-fn chances(groups: &mut Recent<Tail>, role: u64, sum: f64) -> Option<(f64, f64)> {
-    let own = groups.entry(role, new_tail);
-    match own.is_known() {
-        true => own.chances(sum),
-        false => groups.entry(EVERYBODY, new_tail).chances(sum),
-    }
-}
-
 impl Takeover {
     fn tell(&self, at: &At<'_>, score: f64, account: &Account) -> Option<Finding> {
         let user = at.name(at.fact.user);
@@ -472,9 +453,14 @@ impl Takeover {
         let told = parts.iter().filter(|(_, part)| *part > 0.3).take(3);
         let told: Vec<_> = told.map(|(i, _)| strange_words(at, account, *i)).collect();
         let days = 10f64.powf(self.state.calibration.calibrated(score)) as u64;
+        let peers = self.state.peers_of(account);
+        let beside = peers.map_or_else(String::new, |peers| {
+            let peers = grouped(round_down(peers));
+            format!("beside about {peers} accounts that use what it uses, ")
+        });
         says.summary = format!(
-            "{user} has not behaved like its owner for {} active hours: {}; one account in \
-             {} is as strange on a day",
+            "{user} has not behaved like its owner for {} active hours: {}; {beside}one account \
+             in {} is as strange on a day",
             account.hours,
             told.join(", "),
             grouped(round_down(days)),
@@ -488,7 +474,7 @@ impl Takeover {
         });
         says.baseline = json!({
             "evidence": rounded(account.sum()), "hours": account.hours,
-            "known_hours": rounded(account.habits[4].total),
+            "known_hours": rounded(account.habits[4].total), "peers": peers,
             "strange": strange.collect::<Vec<_>>(),
             "silent_at": account.silent.map_or(Value::Null, silent_at),
         });

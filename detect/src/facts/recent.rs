@@ -76,6 +76,12 @@ impl<V> Recent<V> {
         self.younger.values().chain(self.older.values())
     }
 
+    /// Keys and what is kept under them, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        let all = self.younger.iter().chain(&self.older);
+        all.map(|(key, value)| (*key, value))
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.younger.clear();

@@ -7,6 +7,7 @@
 //! | [`isolation`] | isolation forest | a batch that may hold attacks |
 //! | [`mixture`] | Gaussian mixture (linfa) | where usual points lie |
 //! | [`nightly`] | the above, neighbours, support vectors (linfa) | a second opinion on a batch |
+//! | [`peers`] | k-means (linfa) over what is used | accounts that do the same work |
 //! | [`payload`] | a mixture over kinds of characters | values that clients send |
 //! | [`drain`] | templates of log lines | new kinds of lines of a service |
 //! | [`spot`] | generalised Pareto tail | large values to probabilities |
@@ -25,6 +26,7 @@ pub mod isolation;
 pub mod mixture;
 pub mod nightly;
 pub mod payload;
+pub mod peers;
 pub mod random;
 pub mod scale;
 pub mod series;
