@@ -119,6 +119,16 @@ id: cardinality.accounts
 title: Cardinality
 thresholds: { min_score: 0.1 }
 ---
+detector: new_place
+id: new_place.account
+title: Place
+thresholds: { min_score: 0.1 }
+---
+detector: reach
+id: reach.objects
+title: Reach
+thresholds: { min_count: 3 }
+---
 detector: spree
 id: spree.any
 title: Spree

@@ -255,6 +255,33 @@ title: Token
 }
 
 #[test]
+fn hours_that_a_network_is_known() {
+    let new_place = "
+detector: new_place
+id: new_place.account
+title: Place
+thresholds: { min_score: 4 }
+";
+    let found = flips("new_place", new_place, 1, |hours: u64| {
+        let seen = |hour: i64, ip: &str, asn: u32, agent: &str| {
+            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
+                "source": {"ip": ip, "as": {"number": asn}}, "url": {"path": "/home"},
+                "user_agent": {"original": agent}, "http": {"response": {"status_code": 200}}});
+            event(hour * HOUR, said)
+        };
+        let (old, new) = ("Mozilla/5.0 Firefox/131.0", "Mozilla/5.0 Safari/18.1");
+        let mut all: Vec<Value> = (0..300)
+            .map(|hour| seen(hour, "192.0.2.20", 64_500, old))
+            .collect();
+        all.push(seen(300 - hours as i64, "203.0.113.9", 64_510, old));
+        all.sort_by_key(|event| event["@timestamp"].to_string());
+        all.push(seen(300, "203.0.113.9", 64_510, new));
+        all
+    });
+    assert_eq!(found, 24);
+}
+
+#[test]
 fn calls_of_a_rhythm() {
     let beacon = "
 detector: beacon

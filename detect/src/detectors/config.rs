@@ -2,20 +2,21 @@
 //!
 //! ```yaml
 //! detector: first_seen            # or beacon, cardinality, log_template, payload, rate,
-//!                                 # silence, spree, takeover, token_use, unissued, volume,
-//!                                 # walk
+//!                                 # new_place, reach, silence, spree, takeover, token_use,
+//!                                 # unissued, volume, walk
 //! id: first_seen.service_edge     # the detector's name in its alerts
 //! title: Service calls a service it never called
 //! severity: medium
-//! filter: 'event.category:web'    # a query; all events when left out
+//! filter: 'event.category:web'    # a query; all events when left out; new_place: what is weighty
 //! entity: source.service.name     # who; of a list the first field that is there; only for
 //!                                 # first_seen, log_template, payload and rate, the others decide
 //!                                 # for themselves
-//! pair: service.name              # first_seen: with whom or what; of a list all together
+//! pair: service.name              # first_seen: with whom or what; of a list all together;
+//!                                 # http.route is read from the path where a log has none
 //!                                 # log_template: the line; payload: the query string
 //! group: user.roles               # whose habits count while the entity's own are not known
 //!                                 # log_template: the version, whose change is a deploy
-//! window: 10m                     # payload, rate, spree
+//! window: 10m                     # payload, rate, reach, spree
 //! thresholds: { min_score: 2 }    # see Thresholds
 //! summary: "first time in {age} that {entity} called {pair}"
 //! tags: [attack.t1210]
@@ -48,8 +49,8 @@ const PAIRED: [&str; 3] = ["first_seen", "log_template", "payload"];
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// -log10 p from which on a finding is raised; first_seen 2, rate and payload 6,
-    /// log_template 3.5, token_use 5, unissued 5.5, silence, beacon and takeover 4,
-    /// volume 3.6, cardinality 6; walk: log10 of a likelihood ratio, 10; spree: 0.
+    /// log_template 3.5, token_use 5, unissued 5.5, new_place 4.5, silence, beacon and takeover 4,
+    /// volume 3.6, cardinality 6; walk: log10 of a likelihood ratio, 10; reach and spree: 0.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,
@@ -57,7 +58,7 @@ pub(crate) struct Thresholds {
     pub(crate) min_peers: u64,
     /// log_template: lines of a service before it is judged, 10,000.
     pub(crate) min_lines: Option<u64>,
-    /// rate, spree: events, payload: strange values in a window below which nothing is said.
+    /// rate, reach, spree: events, payload: strange values in a window below which nothing is said.
     pub(crate) min_count: u64,
     /// rate: complete windows of all entities of the group before anyone is judged.
     pub(crate) min_windows: u64,

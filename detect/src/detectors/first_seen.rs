@@ -34,6 +34,8 @@ const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
 /// What was told of an entity lately; from so much on, something new says little of it. That many
 /// come to be where it is told once a day.
 const OFTEN: f64 = 3.0;
+/// Of a pair: read from the path where the log does not give it.
+const ROUTE: &str = "http.route";
 const SILENT: &str = "Silent had the two been seen together once before.";
 
 /// What is known of an entity or a group.
@@ -124,7 +126,46 @@ pub(crate) struct FirstSeen {
 pub(crate) struct Keys<'a> {
     entity: FirstOf<'a>,
     pair: AllOf<'a>,
+    /// Of a pair with a route: as the log gives it.
+    route: Option<FirstOf<'a>>,
     group: FirstOf<'a>,
+}
+
+impl Keys<'_> {
+    /// What the entity is seen with. A route that the log does not give is what was learned of
+    /// its path.
+    fn pair(&self, batch: &Observed<'_>, row: usize) -> Option<u64> {
+        let pair = self.pair.hash(row)?;
+        let Some(route) = &self.route else {
+            return Some(pair);
+        };
+        let route = route.hash(row).or_else(|| learned_route(batch, row))?;
+        Some(mix(pair, route))
+    }
+
+    /// The words for it, a clause for each that a field of the row says, and whether all are said.
+    fn words(&self, batch: &Observed<'_>, row: usize) -> (String, Vec<String>, bool) {
+        let mut values = self.pair.values(row);
+        values.extend(self.route.as_ref().and_then(|route| route.value(row)));
+        let clause = |(field, value): &(&str, String)| Query::field_equals(field, value);
+        let clauses = values.iter().map(clause).collect();
+        let mut words: Vec<String> = values.into_iter().map(|(_, value)| value).collect();
+        let said = self
+            .route
+            .as_ref()
+            .is_none_or(|route| route.hash(row).is_some());
+        if !said {
+            let learned = learned_route(batch, row).and_then(|hash| batch.names.of(hash));
+            words.extend(learned.map(str::to_owned));
+        }
+        (words.join(", "), clauses, said)
+    }
+}
+
+/// Method and template of the row's path, as far as paths are understood.
+fn learned_route(batch: &Observed<'_>, row: usize) -> Option<u64> {
+    let fact = batch.facts.rows.get(row)?;
+    (fact.route != 0).then_some(fact.route)
 }
 
 impl FirstSeen {
@@ -198,18 +239,8 @@ impl FirstSeen {
         let events = batch.fields.batch();
         let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
         let (field, value) = keys.entity.value(row)?;
-        let pairs = keys.pair.values(row);
-        let mut clauses = vec![Query::field_equals(field, &value)];
-        clauses.extend(
-            pairs
-                .iter()
-                .map(|(field, value)| Query::field_equals(field, value)),
-        );
-        let pair = pairs
-            .iter()
-            .map(|(_, v)| v.as_str())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let (pair, mut clauses, said) = keys.words(batch, row);
+        clauses.insert(0, Query::field_equals(field, &value));
         let template = config.summary.as_deref().unwrap_or(
             "First time in {age} that {kind} {entity} was seen with {pair}: \
              {events} before, {distinct} different",
@@ -251,7 +282,7 @@ impl FirstSeen {
             evidence: Vec::new(),
             weight: 1,
             others: Vec::new(),
-            within_ns: None,
+            within_ns: (!said).then_some((time_ns, time_ns)),
         })
     }
 }
@@ -265,15 +296,18 @@ impl RowDetector for FirstSeen {
     }
 
     fn keys<'a>(config: &DetectorConfig, batch: &Observed<'a>) -> Keys<'a> {
+        let is_route = |name: &String| name.eq_ignore_ascii_case(ROUTE);
+        let (routes, others): (Vec<_>, Vec<_>) = config.pair.iter().cloned().partition(is_route);
         Keys {
             entity: FirstOf::new(batch.fields, &config.entity),
-            pair: AllOf::new(batch.fields, &config.pair),
+            pair: AllOf::new(batch.fields, &others),
+            route: (!routes.is_empty()).then(|| FirstOf::new(batch.fields, &routes)),
             group: FirstOf::new(batch.fields, &config.group),
         }
     }
 
     fn row(&mut self, batch: &Observed<'_>, keys: &Keys<'_>, row: usize) -> Option<Finding> {
-        let (entity, pair) = (keys.entity.hash(row)?, keys.pair.hash(row)?);
+        let (entity, pair) = (keys.entity.hash(row)?, keys.pair(batch, row)?);
         let events = batch.fields.batch();
         let (time_ns, seq) = (events.time().value(row), events.seq().value(row));
         let group = keys.group.hash(row).unwrap_or_default();

@@ -9,9 +9,11 @@ pub(crate) mod config;
 mod first_seen;
 mod keys;
 mod log_template;
+pub(crate) mod new_place;
 pub(crate) mod on_facts;
 mod payload;
 mod rate;
+pub(crate) mod reach;
 pub(crate) mod silence;
 pub(crate) mod spree;
 pub(crate) mod takeover;
@@ -222,6 +224,11 @@ pub(crate) const DETECTORS: &[Kind] = &[
         reads: &[],
     },
     Kind {
+        name: "new_place",
+        make: |config| Box::new(OnFacts(new_place::NewPlace::new(config))),
+        reads: &["user.id", "source.ip", "user_agent.original"],
+    },
+    Kind {
         name: "payload",
         make: |config| Box::new(payload::Payload::new(config)),
         reads: &[],
@@ -230,6 +237,11 @@ pub(crate) const DETECTORS: &[Kind] = &[
         name: "rate",
         make: |config| Box::new(rate::Rate::new(config)),
         reads: &[],
+    },
+    Kind {
+        name: "reach",
+        make: |config| Box::new(OnFacts(reach::Reach::new(config))),
+        reads: &["user.id", "url.path"],
     },
     Kind {
         name: "silence",

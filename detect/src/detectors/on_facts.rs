@@ -29,6 +29,9 @@ pub(crate) trait FactDetector: Send {
     /// Scores a fact that passes the filter, and learns from it.
     fn fact(&mut self, at: &At<'_>, out: &mut Vec<Finding>);
 
+    /// Takes in a fact that the filter leaves out. Most know only what passes it.
+    fn passed_over(&mut self, _at: &At<'_>, _out: &mut Vec<Finding>) {}
+
     fn state(&self) -> &Self::State;
 
     fn set_state(&mut self, state: Self::State);
@@ -180,16 +183,17 @@ impl<D: FactDetector> Detector for OnFacts<D> {
             .as_ref()
             .map(|query| query.matches(batch.fields.batch()));
         for fact in &batch.facts.rows {
-            if mask
+            let at = At {
+                fact,
+                names: batch.names,
+                fields: Some(batch.fields),
+            };
+            let passes = mask
                 .as_ref()
-                .is_none_or(|mask| mask.value(fact.row as usize))
-            {
-                let at = At {
-                    fact,
-                    names: batch.names,
-                    fields: Some(batch.fields),
-                };
-                self.0.fact(&at, findings);
+                .is_none_or(|mask| mask.value(fact.row as usize));
+            match passes {
+                true => self.0.fact(&at, findings),
+                false => self.0.passed_over(&at, findings),
             }
         }
     }

@@ -26,7 +26,7 @@ const DAY_NS: i64 = 24 * 3_600 * 1_000_000_000;
 /// Accounts of a generation.
 const MAX_ACCOUNTS: usize = 25_000;
 /// Events of a window kept of an account; beyond, the oldest go.
-const MAX_EVENTS: usize = 128;
+pub(super) const MAX_EVENTS: usize = 128;
 /// Days with any before they make a habit.
 const LEAST_DAYS: u64 = 2;
 /// Weight of the newest day, once there are more than its inverse.
@@ -38,8 +38,9 @@ const SCORE: f64 = 6.0;
 /// Events named as evidence.
 const EVIDENCE: usize = 20;
 
+/// Counts of an account, also for [`super::reach`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Account {
+pub(super) struct Account {
     /// Event time and number of the latest.
     events: Vec<(i64, u64)>,
     day: i64,
@@ -63,13 +64,14 @@ pub(crate) struct Spree {
 }
 
 /// Too many.
-struct Excess {
-    count: u64,
-    fresh: u64,
-    limit: u64,
-    habit: Moments,
-    since_ns: i64,
-    events: Vec<u64>,
+pub(super) struct Excess {
+    pub(super) count: u64,
+    /// Those that were not told yet.
+    pub(super) fresh: u64,
+    pub(super) limit: u64,
+    pub(super) habit: Moments,
+    pub(super) since_ns: i64,
+    pub(super) events: Vec<u64>,
 }
 
 impl Spree {
@@ -86,38 +88,43 @@ impl Spree {
     fn count(&mut self, fact: &Fact) -> Option<Excess> {
         let (window, least) = (self.config.window_ns, self.config.thresholds.min_count);
         let account = self.state.accounts.entry(fact.user, Account::default);
-        let limit = account.limit(least).min(MAX_EVENTS as u64);
-        account.begin(fact.time_ns.div_euclid(DAY_NS), limit);
-        let oldest = fact.time_ns - window;
-        account.events.retain(|(time_ns, _)| *time_ns > oldest);
-        if account.events.len() >= MAX_EVENTS {
-            account.events.remove(0);
-        }
-        account.events.push((fact.time_ns, fact.seq));
-        let count = account.events.len() as u64;
-        account.most = account.most.max(count);
-        // Speak once a day, and again when there are twice as many.
-        if count < limit.max(account.told * 2) {
-            return None;
-        }
-        let fresh = count - account.told.min(count);
-        account.told = count;
-        let first = account.events.iter().map(|(time_ns, _)| *time_ns).min();
-        let newest = account.events.iter().rev().map(|(_, seq)| *seq);
-        Some(Excess {
-            count,
-            fresh,
-            limit,
-            habit: account.habit,
-            since_ns: first.unwrap_or(fact.time_ns),
-            events: newest.take(EVIDENCE).collect(),
-        })
+        account.take(fact, window, least)
     }
 }
 
 impl Account {
+    /// Counts an event; gives what there is to tell.
+    pub(super) fn take(&mut self, fact: &Fact, window_ns: i64, least: u64) -> Option<Excess> {
+        let limit = self.limit(least).min(MAX_EVENTS as u64);
+        self.begin(fact.time_ns.div_euclid(DAY_NS), limit);
+        let oldest = fact.time_ns - window_ns;
+        self.events.retain(|(time_ns, _)| *time_ns > oldest);
+        if self.events.len() >= MAX_EVENTS {
+            self.events.remove(0);
+        }
+        self.events.push((fact.time_ns, fact.seq));
+        let count = self.events.len() as u64;
+        self.most = self.most.max(count);
+        // Speak once a day, and again when there are twice as many.
+        if count < limit.max(self.told * 2) {
+            return None;
+        }
+        let fresh = count - self.told.min(count);
+        self.told = count;
+        let first = self.events.iter().map(|(time_ns, _)| *time_ns).min();
+        let newest = self.events.iter().rev().map(|(_, seq)| *seq);
+        Some(Excess {
+            count,
+            fresh,
+            limit,
+            habit: self.habit,
+            since_ns: first.unwrap_or(fact.time_ns),
+            events: newest.take(EVIDENCE).collect(),
+        })
+    }
+
     /// The count at which to speak.
-    fn limit(&self, least: u64) -> u64 {
+    pub(super) fn limit(&self, least: u64) -> u64 {
         if self.habit.n < LEAST_DAYS {
             return least;
         }
@@ -129,6 +136,25 @@ impl Account {
             variance: known.variance.max(spread),
         };
         least.max(counts.quantile(BEYOND))
+    }
+
+    /// How many there are in the window.
+    pub(super) fn count(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// Bytes of what it points to.
+    pub(super) fn bytes(&self) -> usize {
+        self.events.capacity() * size_of::<(i64, u64)>()
+    }
+
+    /// What was usual on the days before, in words.
+    pub(super) fn usual(habit: &Moments) -> Option<String> {
+        let known = habit.n >= LEAST_DAYS;
+        known.then(|| {
+            let (days, mean) = (habit.n, rounded(habit.mean));
+            format!("on {days} days before it was at most {mean} on average")
+        })
     }
 
     /// A day that is over is a lesson.
@@ -162,15 +188,10 @@ impl FactDetector for Spree {
         let score = SCORE + (excess.count as f64 / least).log10();
         let mut says = at.says("user", user, score);
         let window = span_words(u64::try_from(self.config.window_ns / 1_000_000_000).unwrap_or(0));
-        let known = excess.habit.n >= LEAST_DAYS;
-        let usual = match known {
-            true => format!(
-                "on {} days before it was at most {} on average",
-                excess.habit.n,
-                rounded(excess.habit.mean)
-            ),
-            false => "it is not known to be the work of this account".to_owned(),
-        };
+        let usual = Account::usual(&excess.habit);
+        let known = usual.is_some();
+        let usual =
+            usual.unwrap_or_else(|| "it is not known to be the work of this account".to_owned());
         let template = self
             .config
             .summary
@@ -207,8 +228,7 @@ impl FactDetector for Spree {
     }
 
     fn state_bytes(&self) -> usize {
-        let events = |account: &Account| account.events.capacity() * size_of::<(i64, u64)>();
-        let kept: usize = self.state.accounts.values().map(events).sum();
+        let kept: usize = self.state.accounts.values().map(Account::bytes).sum();
         self.state.accounts.bytes() + kept
     }
 }

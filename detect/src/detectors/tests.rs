@@ -21,6 +21,8 @@ const MB: usize = 1_000_000;
 const CAPS: &[(&str, usize)] = &[
     ("beacon", 40),
     ("cardinality", 20),
+    ("new_place", 40),
+    ("reach", 60),
     ("silence", 40),
     ("spree", 40),
     ("takeover", 120),
