@@ -92,6 +92,11 @@ impl Calibration {
         given.map_or(score, |given| given.rarity(score))
     }
 
+    /// What such a score weighs beside others; `None` while p-values do not hold.
+    pub(crate) fn weight(&self, score: f64) -> Option<f64> {
+        (self.holds() != Some(false)).then(|| self.calibrated(score))
+    }
+
     /// Bytes that it takes beside itself, about.
     pub(crate) fn bytes(&self) -> usize {
         self.given.as_ref().map_or(0, Tail::bytes)

@@ -43,6 +43,9 @@ pub(crate) struct Finding {
     pub(crate) entities: BTreeMap<String, String>,
     /// -log10 p, or by level for rules.
     pub(crate) score: f64,
+    /// What one of a detector weighs beside other findings, as its p-values held when it was made;
+    /// `None` where they promise more than they keep. One of a rule weighs its score.
+    pub(crate) fused: Option<f64>,
     /// The sentence; `{count}` stands for the alert's count of events.
     pub(crate) summary: String,
     /// Shared by the findings of a batch that say the same.

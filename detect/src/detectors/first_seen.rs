@@ -266,6 +266,7 @@ impl FirstSeen {
             time_ns,
             since_ns: time_ns,
             score: rounded(score),
+            fused: None,
             summary,
             baseline: json!({
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,

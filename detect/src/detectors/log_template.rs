@@ -150,6 +150,7 @@ impl LogTemplate {
             entity: Entity::new(&config.kind, &service),
             entities,
             score: rounded(-parsed.unseen.log10()),
+            fused: None,
             summary,
             baseline: json!({
                 "lines": lines, "templates": templates, "unseen": rounded(parsed.unseen),

@@ -141,7 +141,11 @@ impl<D: RowDetector> Detector for D {
         let keys = D::keys(&config, batch);
         for row in 0..events.rows() {
             if mask.as_ref().is_none_or(|mask| mask.value(row)) {
-                findings.extend(self.row(batch, &keys, row));
+                let found = self.row(batch, &keys, row);
+                findings.extend(found.map(|mut finding| {
+                    fuse(&mut finding, RowDetector::calibration(self));
+                    finding
+                }));
             }
         }
     }
@@ -166,6 +170,15 @@ impl<D: RowDetector> Detector for D {
     fn memory_bytes(&self) -> usize {
         self.state_bytes()
     }
+}
+
+/// Says what a finding weighs now: at the end of the batch its detector may know better, but a
+/// batch may end anywhere.
+fn fuse(finding: &mut Finding, calibration: Option<&Calibration>) {
+    finding.fused = match calibration {
+        Some(calibration) => calibration.weight(finding.score),
+        None => Some(finding.score),
+    };
 }
 
 /// Writes what a detector has learned.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use watchfire_event::Query;
 
 use super::config::DetectorConfig;
-use super::{About, Detector, Learned, Observed, restored, save_state};
+use super::{About, Detector, Learned, Observed, fuse, restored, save_state};
 use crate::calibrate::rounded;
 use crate::calibration::Calibration;
 use crate::entity::{self, Entity};
@@ -161,6 +161,7 @@ impl<'a> At<'a> {
             entity: Entity::new(says.kind, &says.value),
             entities: says.entities,
             score,
+            fused: None,
             summary: says.summary,
             baseline: says.baseline.into(),
             clauses,
@@ -191,9 +192,13 @@ impl<D: FactDetector> Detector for OnFacts<D> {
             let passes = mask
                 .as_ref()
                 .is_none_or(|mask| mask.value(fact.row as usize));
+            let before = findings.len();
             match passes {
                 true => self.0.fact(&at, findings),
                 false => self.0.passed_over(&at, findings),
+            }
+            for finding in findings.iter_mut().skip(before) {
+                fuse(finding, self.0.calibration());
             }
         }
     }

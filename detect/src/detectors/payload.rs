@@ -264,6 +264,7 @@ impl Payload {
             entity: Entity::new(&config.kind, &value),
             entities,
             score: rounded(score),
+            fused: None,
             summary,
             baseline: json!({
                 "values": sender.values, "strange": sender.strange, "window": window,

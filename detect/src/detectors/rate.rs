@@ -326,6 +326,7 @@ impl Rate {
             time_ns,
             since_ns: open.first_ns,
             score: rounded(counts.score(open.count)),
+            fused: None,
             summary,
             baseline: json!({
                 "count": open.count, "window": window, "mean": rounded(counts.mean),

@@ -29,18 +29,6 @@ impl Engine {
         self.stats.detector_bytes = bytes.sum::<usize>() + self.facts.bytes();
     }
 
-    /// What a finding weighs beside others; `None` where its detector promises more than it keeps.
-    fn weight(&self, finding: &Finding) -> Option<f64> {
-        let mut all = self.detectors.iter();
-        let id = &finding.source.detector;
-        let detector = all.find(|(of, _)| of == id).map(|(_, detector)| detector);
-        let Some(calibration) = detector.and_then(|detector| detector.calibration()) else {
-            return Some(finding.score);
-        };
-        let holds = calibration.holds() != Some(false);
-        holds.then(|| calibration.calibrated(finding.score))
-    }
-
     /// Puts findings into the alerts they belong to.
     pub(super) fn alerts(
         &mut self,
@@ -81,7 +69,7 @@ impl Engine {
         let source = &finding.source;
         let weight = match source.kind {
             AlertKind::Rule => Some(finding.score),
-            _ => self.weight(finding),
+            _ => finding.fused,
         };
         let risk = self.risks.note(finding, weight);
         let Some(alert) = self.book.last_mut() else {

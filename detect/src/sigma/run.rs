@@ -336,6 +336,7 @@ fn rule_finding(
         time_ns,
         since_ns: time_ns,
         score: score_of(source.severity),
+        fused: None,
         summary: rule_summary(&source.title, &entity, &explained.words),
         baseline: explained.baseline(source.condition.as_deref()),
         source: Arc::clone(source),

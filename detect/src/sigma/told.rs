@@ -63,6 +63,7 @@ pub(crate) fn correlation_finding(
         time_ns,
         since_ns: fired.since_ns.min(time_ns),
         score: score_of(source.severity),
+        fused: None,
         summary: sentence(body, &fired.subject, &named),
         baseline: baseline.into(),
         source: Arc::clone(source),
