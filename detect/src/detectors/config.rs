@@ -49,8 +49,8 @@ const PAIRED: [&str; 3] = ["first_seen", "log_template", "payload"];
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Thresholds {
     /// -log10 p from which on a finding is raised; first_seen 2, rate and payload 6,
-    /// log_template 3.5, token_use 5, unissued 5.5, new_place 4.5, silence, beacon and takeover 4,
-    /// volume 3.6, cardinality 6; walk: log10 of a likelihood ratio, 10; reach and spree: 0.
+    /// log_template 3.5, token_use 5, unissued 5.5, new_place and reach 4.5, silence, beacon and
+    /// takeover 4, volume 3.6, cardinality 6; walk: log10 of a likelihood ratio, 10; spree: 0.
     pub(crate) min_score: Option<f64>,
     /// first_seen: events of an entity, or of its group, before it is judged.
     pub(crate) min_events: u64,

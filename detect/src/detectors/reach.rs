@@ -40,6 +40,11 @@ const BEYOND: f64 = 2.0;
 /// The fewest that are told score so much; ten times as many one more.
 const SCORE: f64 = 5.0;
 
+const DEFAULT_SCORE: f64 = 4.5;
+/// Half of what was told counts after so long: of the many accounts that share the work of copying
+/// a catalogue, the first few are told.
+const HALF_NS: f64 = 12.0 * 3_600.0 * 1e9;
+
 /// The greatest number on each of the last days, of all accounts with the same roles on a route.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Peers {
@@ -73,6 +78,9 @@ pub(crate) struct State {
     /// By route and roles.
     peers: Recent<Peers>,
     first_ns: Option<i64>,
+    /// Told lately, as of the last time.
+    told: f64,
+    told_ns: i64,
 }
 
 /// See the module's documentation.
@@ -89,8 +97,27 @@ impl Reach {
             accounts: Recent::new(MAX_ACCOUNTS),
             peers: Recent::new(MAX_PEERS),
             first_ns: None,
+            told: 0.0,
+            told_ns: 0,
         };
         Reach { config, state }
+    }
+
+    /// The score, and the count from which on it is told: one more account says less after those
+    /// that were told lately.
+    fn score(&mut self, excess: &Excess, time_ns: i64) -> Option<(f64, u64)> {
+        let least = self.config.thresholds.min_count.max(1) as f64;
+        let since = time_ns.saturating_sub(self.state.told_ns).max(0);
+        let lately = self.state.told * 0.5_f64.powf(since as f64 / HALF_NS);
+        let usual = least * (1.0 + lately);
+        let score = SCORE + (excess.count as f64 / usual).log10();
+        let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
+        if score < wanted {
+            return None;
+        }
+        (self.state.told, self.state.told_ns) = (lately + 1.0, time_ns);
+        let enough = (usual * 10.0_f64.powf(wanted - SCORE)).ceil() as u64;
+        Some((score, enough.max(excess.limit)))
     }
 
     fn take(&mut self, fact: &Fact) -> Option<(Excess, u64)> {
@@ -140,9 +167,11 @@ impl FactDetector for Reach {
         let Some((excess, others)) = self.take(fact) else {
             return;
         };
+        let Some((score, enough)) = self.score(&excess, fact.time_ns) else {
+            return;
+        };
         let (user, route) = (at.name(fact.user), at.name(fact.route));
-        let least = self.config.thresholds.min_count.max(1) as f64;
-        let mut says = at.says("user", user, SCORE + (excess.count as f64 / least).log10());
+        let mut says = at.says("user", user, score);
         let window = span_words(u64::try_from(self.config.window_ns / 1_000_000_000).unwrap_or(0));
         let usual = Account::usual(&excess.habit);
         let known = usual.is_some();
@@ -156,7 +185,7 @@ impl FactDetector for Reach {
         says.since_ns = excess.since_ns;
         says.evidence = excess.events;
         says.weight = excess.fresh;
-        let silent = Bound::at_most(excess.limit - 1, format!("new objects in {window}"));
+        let silent = Bound::at_most(enough - 1, format!("new objects in {window}"));
         says.baseline = json!({
             "count": excess.count, "window": window, "limit": excess.limit, "route": route,
             "most_of_others": others,
