@@ -4,8 +4,9 @@
 //! copied before it was ever used, begins without one. Harmless sessions do so, too: tokens are
 //! renewed out of sight, and logs leave logins out or bring them late. But then the device or the
 //! network is the owner's. So a token is told that begins without a login, in a network and with an
-//! agent from which the account neither logged in nor did anything else. The score is how rare such
-//! beginnings are among all.
+//! agent from which the account neither logged in nor did anything else. A program that somebody has
+//! let act for them (RFC 6749) gets its tokens elsewhere; what is odd about that, others say. The
+//! score is how rare such beginnings are among all.
 
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ struct Account {
     /// Networks, and their providers.
     nets: Vec<u64>,
     agents: Vec<u64>,
+    /// Programs that may act for it.
+    #[serde(default)]
+    clients: Vec<u64>,
 }
 
 /// A token that began without a login and in a strange place, not told yet.
@@ -121,13 +125,17 @@ impl Account {
         let net = [fact.asn, fact.net]
             .iter()
             .any(|net| self.nets.contains(net));
-        fact.act != Act::Login && !net && !self.agents.contains(&fact.agent)
+        let known = net || self.agents.contains(&fact.agent) || self.clients.contains(&fact.client);
+        fact.act != Act::Login && !known
     }
 
     fn learn(&mut self, fact: &Fact) {
         remember(&mut self.nets, fact.net);
         remember(&mut self.nets, fact.asn);
         remember(&mut self.agents, fact.agent);
+        if fact.act == Act::Consent {
+            remember(&mut self.clients, fact.client);
+        }
     }
 }
 
@@ -201,7 +209,8 @@ impl FactDetector for Unissued {
     }
 
     fn state_bytes(&self) -> usize {
-        let places = |a: &Account| (a.nets.capacity() + a.agents.capacity()) * 8;
+        let places =
+            |a: &Account| (a.nets.capacity() + a.agents.capacity() + a.clients.capacity()) * 8;
         let places: usize = self.state.accounts.values().map(places).sum();
         self.state.accounts.bytes() + self.state.tokens.bytes() + places
     }

@@ -40,6 +40,8 @@ pub(crate) enum Act {
     Export,
     /// A new version of a service goes live.
     Deploy,
+    /// Somebody lets a program act for them.
+    Consent,
 }
 
 /// One row. A hash of 0 stands for "not said".

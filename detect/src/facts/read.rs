@@ -36,6 +36,14 @@ const LOGIN: &[&str] = &[
     "authentication",
 ];
 const EXPORT: &[&str] = &["export", "download", "dump", "backup", "extract"];
+const CONSENT: &[&str] = &[
+    "consent",
+    "consents",
+    "consent_grant",
+    "consent_granted",
+    "grant_consent",
+    "oauth_consent",
+];
 const DEPLOY: &[&str] = &["deploy", "deployment", "rollout", "release", "deployed"];
 /// Words of agents that say themselves to be crawlers.
 const CRAWLERS: &[&str] = &["bot", "crawler", "spider", "slurp"];
@@ -383,6 +391,7 @@ fn act_of(text: &str) -> Act {
         () if says(LOGIN) => Act::Login,
         () if says(DEPLOY) => Act::Deploy,
         () if starts(EXPORT) => Act::Export,
+        () if says(CONSENT) => Act::Consent,
         () => Act::Other,
     }
 }
