@@ -7,7 +7,8 @@
 //!
 //! A p-value that a model gives can be off for many reasons: what it is compared with is older than
 //! itself, or it is the rarer of two. So it is taken as a score and ranked once more, among those
-//! that the same detector gave of late to whomever ([`Calibration::calibrated`], conformal p-values).
+//! that the same detector gave of late to
+//! whomever ([`Calibration::calibrated`], conformal p-values).
 
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +73,8 @@ impl Calibration {
         }
     }
 
-    /// Takes in a window that a model gave a p between `low` and `high`, as [`Self::note`] does with
-    /// what that is among those of other windows.
+    /// Takes in a window that a model gave a p between `low` and `high`, as [`Self::note`] does
+    /// with what that is among those of other windows.
     pub(crate) fn rank(&mut self, low: f64, high: f64, told: bool) {
         let score = -high.max(f64::MIN_POSITIVE).log10();
         let given = self

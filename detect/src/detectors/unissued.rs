@@ -3,10 +3,10 @@
 //! A session begins with a login, on the device that goes on with it. A token that was forged, or
 //! copied before it was ever used, begins without one. Harmless sessions do so, too: tokens are
 //! renewed out of sight, and logs leave logins out or bring them late. But then the device or the
-//! network is the owner's. So a token is told that begins without a login, in a network and with an
-//! agent from which the account neither logged in nor did anything else. A program that somebody has
-//! let act for them (RFC 6749) gets its tokens elsewhere; what is odd about that, others say. The
-//! score is how rare such beginnings are among all.
+//! network is the owner's. So a token is told that begins without a login, in a network and with
+//! an agent from which the account neither logged in nor did anything else. A program that
+//! somebody has let act for them (RFC 6749) gets its tokens elsewhere; what is odd about that,
+//! others say. The score is how rare such beginnings are among all.
 
 use std::sync::Arc;
 

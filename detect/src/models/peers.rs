@@ -11,8 +11,9 @@
 //! members come and go.
 //!
 //! Pitfalls of linfa-clustering 0.8.1, each pinned by a test: k-means on no rows panics, so few
-//! rows are not fitted; what is not a number fails the fit, which keeps the groups as they were, and
-//! none gets there; the old centre counts as one more member, so an empty group stays where it was.
+//! rows are not fitted; what is not a number fails the fit, which keeps the groups as they were,
+//! and none gets there; the old centre counts as one more member, so an empty group stays where
+//! it was.
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
