@@ -19,6 +19,8 @@ ATTACKS = {
     "Unusual rate of requests of one address": ("ip", "198.51.100.69"),
     "Refresh token used again after it was rotated": ("user", "u1280"),
     "MFA fatigue, one person asked again and again": ATTACKER,
+    "MFA fatigue over hours": ATTACKER,
+    "Role served by an administrative service for the first time": ("user", "u1218"),
     "First use of an administrative route": ("user", "u1218"),
     "First use of an administrative service": ("user", "u1218"),
     "Password spray by a program": ATTACKER,
