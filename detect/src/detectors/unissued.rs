@@ -21,6 +21,7 @@ use crate::calibration::Calibration;
 use crate::facts::recent::Recent;
 use crate::facts::{Act, Fact};
 use crate::finding::Finding;
+use crate::silent::Bound;
 
 /// So long a login may turn up whose log comes later than that of what follows it.
 const WAIT_NS: i64 = 60 * 1_000_000_000;
@@ -31,6 +32,8 @@ const MAX_PLACES: usize = 16;
 /// Tokens of an account before the next is judged.
 const LEAST_TOKENS: u32 = 3;
 const DEFAULT_SCORE: f64 = 5.5;
+const SILENT: &str = "Silent had the account logged in with the token, or been seen before on the \
+                      network or with the agent.";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Account {
@@ -181,6 +184,7 @@ impl FactDetector for Unissued {
         says.baseline = json!({
             "tokens_seen": self.state.seen, "tokens_that_began_so": self.state.strange,
             "share": rounded(self.state.strange / self.state.seen.max(1.0)),
+            "silent_at": Bound::at_least(1, "requests from there before").told_as(SILENT),
         });
         out.extend(at.finding(&self.config, says));
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
+#[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::{Value, json};
@@ -228,57 +230,6 @@ thresholds: { min_lines: 2000, min_score: 3 }
         before.chain(usual).chain([line(200_000, panic)]).collect()
     });
     assert_eq!(found, 1);
-}
-
-#[test]
-fn minutes_between_two_hands() {
-    let token_use = "
-detector: token_use
-id: token_use.hands
-title: Token
-";
-    let found = flips("token_use", token_use, 30, |minutes: u64| {
-        let used = |seconds: i64, token: String, ip: &str, asn: u32, agent: &str| {
-            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
-                "token": {"hash": token}, "source": {"ip": ip, "as": {"number": asn}},
-                "user_agent": {"original": agent}, "url": {"path": "/home"}});
-            event(seconds, said)
-        };
-        let (browser, script) = ("Mozilla/5.0 Firefox/131.0", "python-requests/2.32");
-        let usual = (0..400).map(|i| used(i, format!("t{i}"), "192.0.2.20", 64_500, browser));
-        let owner = used(500, "stolen".into(), "192.0.2.20", 64_500, browser);
-        let later = 500 + minutes as i64 * MINUTE;
-        let thief = used(later, "stolen".into(), "203.0.113.9", 64_510, script);
-        usual.chain([owner, thief]).collect()
-    });
-    assert_eq!(found, 12 * 60);
-}
-
-#[test]
-fn hours_that_a_network_is_known() {
-    let new_place = "
-detector: new_place
-id: new_place.account
-title: Place
-thresholds: { min_score: 4 }
-";
-    let found = flips("new_place", new_place, 1, |hours: u64| {
-        let seen = |hour: i64, ip: &str, asn: u32, agent: &str| {
-            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
-                "source": {"ip": ip, "as": {"number": asn}}, "url": {"path": "/home"},
-                "user_agent": {"original": agent}, "http": {"response": {"status_code": 200}}});
-            event(hour * HOUR, said)
-        };
-        let (old, new) = ("Mozilla/5.0 Firefox/131.0", "Mozilla/5.0 Safari/18.1");
-        let mut all: Vec<Value> = (0..300)
-            .map(|hour| seen(hour, "192.0.2.20", 64_500, old))
-            .collect();
-        all.push(seen(300 - hours as i64, "203.0.113.9", 64_510, old));
-        all.sort_by_key(|event| event["@timestamp"].to_string());
-        all.push(seen(300, "203.0.113.9", 64_510, new));
-        all
-    });
-    assert_eq!(found, 24);
 }
 
 #[test]
