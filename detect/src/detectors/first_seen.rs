@@ -8,6 +8,7 @@
 //! the counts of an entity never makes its pairs look new.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,10 @@ const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
 const OFTEN: f64 = 3.0;
 /// Of a pair: read from the path where the log does not give it.
 const ROUTE: &str = "http.route";
+/// What is thought of bunches before any was told: after every other new thing there is one more,
+/// as if so many had been seen.
+const PRIOR_MORE: f64 = 4.0;
+const PRIOR_NEW: f64 = 8.0;
 const SILENT: &str = "Silent had the two been seen together once before.";
 
 /// What is known of an entity or a group.
@@ -58,23 +63,34 @@ struct Habits {
     told: f64,
     #[serde(default)]
     told_ns: i64,
+    /// New things told within an hour of each other, and what they come to.
+    #[serde(default)]
+    bunch: u32,
+    #[serde(default)]
+    bunch_score: f32,
 }
 
 impl Habits {
-    /// Is something new worth telling? What follows within an hour is part of the same story, and
-    /// of an entity that does something new every day the next new thing is no news.
-    fn tell(&mut self, time_ns: i64) -> bool {
+    /// The score with which something new is told, if it is worth it. What follows within an hour
+    /// is part of the same story, and of an entity that does something new every day the next new
+    /// thing is no news.
+    fn tell(&mut self, time_ns: i64, score: f64, bunches: &mut Bunches) -> Option<f64> {
         let since = time_ns.saturating_sub(self.told_ns);
         if self.told > 0.0 && since < HOUR_NS {
             self.told_ns = self.told_ns.max(time_ns);
-            return true;
+            self.bunch = self.bunch.saturating_add(1);
+            let score = score.max(f64::from(self.bunch_score) + bunches.more());
+            self.bunch_score = score as f32;
+            return Some(score);
         }
         let lately = self.told * 0.5_f64.powf(since as f64 / HALF_LIFE_NS);
         if lately >= OFTEN {
-            return false;
+            return None;
         }
         (self.told, self.told_ns) = (lately + 1.0, time_ns);
-        true
+        (self.bunch, self.bunch_score) = (1, score as f32);
+        bunches.new += 1.0;
+        Some(score)
     }
 
     /// Chance that the next event brings an unseen pair. Never 0: one more event is one chance.
@@ -99,6 +115,23 @@ impl Habits {
     }
 }
 
+/// New things that were told, and those of them that followed another within the hour.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Bunches {
+    new: f64,
+    more: f64,
+}
+
+impl Bunches {
+    /// What one more is worth, -log10 of how often one follows. It is learned after that.
+    fn more(&mut self) -> f64 {
+        let often = (self.more + PRIOR_MORE) / (self.new + PRIOR_NEW);
+        self.new += 1.0;
+        self.more += 1.0;
+        -often.log10()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Sighting {
     First,
@@ -112,6 +145,8 @@ pub(crate) struct State {
     again: Generations,
     entities: HashMap<u64, Habits>,
     groups: HashMap<u64, Habits>,
+    #[serde(default)]
+    bunches: Bunches,
 }
 
 /// See the module's documentation.
@@ -177,6 +212,7 @@ impl FirstSeen {
             again: Generations::new(pairs),
             entities: HashMap::new(),
             groups: HashMap::new(),
+            bunches: Bunches::default(),
         };
         FirstSeen {
             alone: config.group == config.entity,
@@ -250,7 +286,7 @@ impl FirstSeen {
         } else {
             age_words(time_ns.saturating_sub(own.first_ns))
         };
-        let summary = template
+        let mut summary = template
             .replace("{age}", &age)
             .replace("{events}", &counted(own.n))
             .replace("{n}", &grouped(own.n))
@@ -258,6 +294,13 @@ impl FirstSeen {
             .replace("{kind}", &config.kind)
             .replace("{entity}", &value)
             .replace("{pair}", &pair);
+        if own.bunch > 1 {
+            let _ = write!(
+                summary,
+                "; {} such firsts, none more than an hour after the last",
+                grouped(own.bunch.into())
+            );
+        }
         let mut entities = batch.entities.all(batch.fields, row);
         entities.insert(config.kind.clone(), value.clone());
         Some(Finding {
@@ -270,6 +313,7 @@ impl FirstSeen {
             summary,
             baseline: json!({
                 "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
+                "new_lately": own.bunch,
                 "group_events": group.n, "group_entities": group.entities,
                 "group_pairs_seen_once": group.once,
                 "learning": own.n < config.thresholds.min_events,
@@ -342,9 +386,15 @@ impl RowDetector for FirstSeen {
         let probability = self.probability(&own, &of_group)?;
         let score = -probability.log10();
         let wanted = self.config.thresholds.min_score.unwrap_or(DEFAULT_SCORE);
-        if score < wanted || !self.state.entities.get_mut(&entity)?.tell(time_ns) {
+        if score < wanted {
             return None;
         }
+        let habits = self.state.entities.get_mut(&entity)?;
+        let score = habits.tell(time_ns, score, &mut self.state.bunches)?;
+        let own = Habits {
+            bunch: habits.bunch,
+            ..own
+        };
         self.finding(batch, keys, row, score, &own, &of_group)
     }
 
