@@ -130,35 +130,6 @@ fn a_pair_never_seen_before_is_found_once() {
 }
 
 #[test]
-fn more_that_is_new_within_the_hour_says_more_unless_that_is_usual() {
-    // Every service calls one other, then in turn so many new ones.
-    let scores = |sizes: &[i64]| {
-        let n = sizes.len() as i64;
-        let usual = (0..800 * n).map(|i| call(i, &format!("s{}", i % n), "users"));
-        let mut events: Vec<_> = usual.collect();
-        for (service, size) in (0..n).zip(sizes) {
-            let new = |i| {
-                call(
-                    800 * n + service * 70 + i,
-                    &format!("s{service}"),
-                    &format!("x{i}"),
-                )
-            };
-            events.extend((0..*size).map(new));
-        }
-        let told = alerts(EDGE, &events);
-        assert_eq!(told.len(), sizes.len(), "{told:#?}");
-        (told.iter().map(|a| a.score).collect::<Vec<_>>(), told)
-    };
-    let (few, told) = scores(&[1, 2, 6]);
-    assert!(few[0] < few[1] && few[1] + 1.0 < few[2], "{few:?}");
-    let said = "; 6 such firsts, none more than an hour after the last";
-    assert!(told[2].summary.ends_with(said), "{}", told[2].summary);
-    let (usual, _) = scores(&[6; 20]);
-    assert!(usual[19] + 0.5 < usual[0], "{usual:?}");
-}
-
-#[test]
 fn nothing_is_new_while_everything_is() {
     let learning: Vec<_> = (0..49)
         .map(|i| call(i, "billing", &format!("s{i}")))

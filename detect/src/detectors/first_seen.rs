@@ -3,9 +3,14 @@
 //! How surprising that is follows from the entity's own habits: with N events of which N1 pairs
 //! were seen exactly once, the next event brings an unseen pair with probability about N1/N
 //! (Good-Turing, Gale & Sampson 1995). An entity with little history is judged by its group, the
-//! two blended as Witten and Bell do. What does something new every day is told about once a day:
-//! the next new thing says little of it. Pairs live in generations of Bloom filters, so forgetting
-//! the counts of an entity never makes its pairs look new.
+//! two blended as Witten and Bell do. What is expected to bring something new every day is told of
+//! nothing, and what does so all the same about once a day: the next new thing says little of it.
+//! Pairs live in generations of Bloom filters, so forgetting the counts of an entity never makes
+//! its pairs look new.
+//!
+//! New things come in bunches: a release brings a call or two, an intruder who looks around brings
+//! many. How often one more follows within the hour is learned from the bunches that were told,
+//! their sizes taken as geometric, and each adds to the score what that is worth.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -30,6 +35,7 @@ use crate::silent::Bound;
 const MAX_GROUPS: usize = 10_000;
 const DEFAULT_SCORE: f64 = 2.0;
 const HOUR_NS: i64 = 3_600 * 1_000_000_000;
+const DAY_NS: f64 = 24.0 * HOUR_NS as f64;
 /// After so long, half of what was told of an entity counts.
 const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
 /// What was told of an entity lately; from so much on, something new says little of it. That many
@@ -37,6 +43,10 @@ const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
 const OFTEN: f64 = 3.0;
 /// Of a pair: read from the path where the log does not give it.
 const ROUTE: &str = "http.route";
+/// Who is expected to bring more new things a day than this is told of nothing. So much was quiet
+/// before anything was seen, it is thought.
+const MOST_A_DAY: f64 = 1.0;
+const PRIOR_NS: f64 = 48.0 * HOUR_NS as f64;
 /// What is thought of bunches before any was told: after every other new thing there is one more,
 /// as if so many had been seen.
 const PRIOR_MORE: f64 = 4.0;
@@ -96,6 +106,15 @@ impl Habits {
     /// Chance that the next event brings an unseen pair. Never 0: one more event is one chance.
     fn unseen(&self) -> f64 {
         (self.once as f64 + 1.0) / (self.n as f64 + 1.0)
+    }
+
+    /// New things expected in a day: each event brings one with the chance of [`Self::unseen`].
+    /// Those that are being told are not what is expected.
+    fn a_day(&self, time_ns: i64) -> f64 {
+        let is_telling = time_ns.saturating_sub(self.told_ns) < HOUR_NS;
+        let told = if is_telling { self.bunch } else { 0 };
+        let age = time_ns.saturating_sub(self.first_ns).max(0) as f64;
+        (self.once.saturating_sub(told.into()) as f64 + 1.0) * DAY_NS / (age + PRIOR_NS)
     }
 
     fn learn(&mut self, sighting: Sighting, time_ns: i64, seq: u64) {
@@ -381,6 +400,10 @@ impl RowDetector for FirstSeen {
         let of_group = self.state.groups.get(&group).copied().unwrap_or_default();
         self.learn(entity, group, sighting, time_ns, seq);
         if sighting != Sighting::First {
+            return None;
+        }
+        let is_usual = || own.a_day(time_ns) > MOST_A_DAY;
+        if own.n >= self.config.thresholds.min_events && is_usual() {
             return None;
         }
         let probability = self.probability(&own, &of_group)?;
