@@ -17,7 +17,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use watchfire_event::Query;
 
 use super::bloom::Generations;
@@ -281,6 +281,22 @@ impl FirstSeen {
         }
     }
 
+    /// What is known of the entity, and of its group while that counts.
+    fn baseline(&self, own: &Habits, group: &Habits) -> Value {
+        let is_learning = own.n < self.config.thresholds.min_events;
+        let mut baseline = json!({
+            "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
+            "new_lately": own.bunch, "learning": is_learning,
+            "silent_at": Bound::at_least(1, "such events before").told_as(SILENT),
+        });
+        if is_learning {
+            baseline["group_events"] = group.n.into();
+            baseline["group_entities"] = group.entities.into();
+            baseline["group_pairs_seen_once"] = group.once.into();
+        }
+        baseline
+    }
+
     fn finding(
         &self,
         batch: &Observed<'_>,
@@ -330,15 +346,7 @@ impl FirstSeen {
             score: rounded(score),
             fused: None,
             summary,
-            baseline: json!({
-                "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
-                "new_lately": own.bunch,
-                "group_events": group.n, "group_entities": group.entities,
-                "group_pairs_seen_once": group.once,
-                "learning": own.n < config.thresholds.min_events,
-                "silent_at": Bound::at_least(1, "such events before").told_as(SILENT),
-            })
-            .into(),
+            baseline: self.baseline(own, group).into(),
             source: Arc::clone(&config.source),
             entity: Entity::new(&config.kind, &value),
             entities,
