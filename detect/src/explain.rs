@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use rsigma_eval::EvaluationResult;
-use rsigma_eval::result::FieldMatch;
+use rsigma_eval::result::{FieldMatch, MatcherKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchfire_event::Query;
@@ -51,7 +51,7 @@ pub(crate) fn explain(
     family: Family,
     row: usize,
 ) -> Explanation {
-    let mut words = Vec::new();
+    let mut said = Vec::new();
     let mut matched = Vec::new();
     let mut clauses = Vec::new();
     let body = result.as_detection();
@@ -78,11 +78,9 @@ pub(crate) fn explain(
             None => (None, None),
         };
         let found = list.and_then(|list| entry(fields, list, &field.value));
-        if words.len() < MAX_FIELDS {
-            let on_list = found.as_ref().map(|found| on_list(found, &value));
-            let on_list = on_list.unwrap_or_default();
-            words.push(format!("{name} is \"{}\"{on_list}", clip(&value)));
-        }
+        let on_list = found.as_ref().map(|found| on_list(found, &value));
+        let words = format!("\"{}\"{}", clip(&value), on_list.unwrap_or_default());
+        said.push((name.clone(), is_given(field.matcher), words));
         let mut part = json!({
             "field": name, "value": clip(&value), "selection": field.selection,
             "matcher": field.matcher, "pattern": pattern,
@@ -97,11 +95,27 @@ pub(crate) fn explain(
     clauses.dedup();
     clauses.truncate(MAX_FIELDS);
     Explanation {
-        words: words.join(", "),
+        words: sentence(said),
         matched: Value::Array(matched),
         clauses,
         baseline: OnceLock::new(),
     }
+}
+
+/// Does a rule give the very value, so that it tells nothing about this event? It may also ask only
+/// that there is one.
+fn is_given(matcher: Option<MatcherKind>) -> bool {
+    use MatcherKind::{Bool, Exact, Exists, Null};
+    matches!(matcher, Some(Exact | Bool | Exists | Null))
+}
+
+/// `url.query is "..."` of a few fields, each once; first those whose value a rule does not give.
+fn sentence(mut said: Vec<(String, bool, String)>) -> String {
+    said.sort_by_key(|(_, is_given, _)| *is_given);
+    let mut named = BTreeSet::new();
+    let telling = said.iter().filter(|(name, ..)| named.insert(name));
+    let words = telling.map(|(name, _, words)| format!("{name} is {words}"));
+    words.take(MAX_FIELDS).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a value is listed, in words.

@@ -156,3 +156,29 @@ fn selections_are_told_in_the_order_of_their_names() {
         assert_eq!(selections, ["sel_a", "sel_b", "sel_c", "sel_d", "sel_e"]);
     }
 }
+
+#[test]
+fn a_sentence_names_what_the_rule_does_not() {
+    let rule = "
+title: Limit changed
+id: limit
+detection:
+    changed:
+        event.action: [config_update, policy_update]
+        event.outcome: success
+        config.key|exists: true
+    limit:
+        config.key|re: 'session.*ttl'
+        config.new|re: '\\d'
+    condition: all of them
+";
+    let change = json!({"@timestamp": "2026-11-02T09:00:00Z", "user": {"id": "u1"},
+        "event": {"action": "config_update", "outcome": "success"},
+        "config": {"key": "session.ttl_hours", "new": "720"}});
+    let changes = engine(&[rule]).process(&batch_from(&[change], 1));
+    assert_eq!(
+        changes[0].alert.summary,
+        "Limit changed: 1 event by user u1: event.action is \"config_update\", \
+         config.key is \"session.ttl_hours\", config.new is \"720\""
+    );
+}
