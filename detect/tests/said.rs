@@ -182,3 +182,21 @@ detection:
          config.key is \"session.ttl_hours\", config.new is \"720\""
     );
 }
+
+#[test]
+fn a_query_says_a_thing_once() {
+    let rule = "
+title: Address
+id: address
+detection:
+    listed: { source.ip: 198.51.100.7, service.name: media }
+    condition: listed
+";
+    let event = json!({"@timestamp": "2026-11-02T09:00:00Z",
+        "source": {"ip": "198.51.100.7"}, "service": {"name": "media"}});
+    let changes = engine(&[rule]).process(&batch_from(&[event], 1));
+    assert_eq!(
+        changes[0].alert.evidence.query,
+        "source.ip:\"198.51.100.7\" AND service.name:\"media\""
+    );
+}

@@ -328,7 +328,9 @@ fn rule_finding(
     let entity = about(&entities);
     let explained = detail.explanation(fields, row.row);
     let mut clauses = entity_clauses(row, &entity);
-    clauses.extend(explained.clauses.iter().cloned());
+    let more = explained.clauses.iter().filter(|c| !clauses.contains(c));
+    let more: Vec<String> = more.cloned().collect();
+    clauses.extend(more);
     let time_ns = fields.batch().time().value(row.row);
     Finding {
         row: row.row,
