@@ -79,3 +79,22 @@ fn who_brings_something_new_all_the_time_is_told_of_nothing() {
     assert!(rare.len() >= 3, "{rare:#?}");
     assert!(usual.len() <= 2, "{usual:#?}");
 }
+
+#[test]
+fn one_noisy_hour_does_not_hide_what_comes_days_later() {
+    let usual = (0..9 * 720).map(|i| call(i * 2 * MINUTE, "files", "users"));
+    let begin = 9 * 86_400;
+    let noisy = (0..30).map(|i| call(begin + i * MINUTE, "files", &format!("x{i}")));
+    let later = (0..1_440).map(|i| call(begin + 3_600 + i * 2 * MINUTE, "files", "users"));
+    let last = call(begin + 3 * 86_400, "files", "secrets");
+    let told = told(
+        &usual
+            .chain(noisy)
+            .chain(later)
+            .chain([last])
+            .collect::<Vec<_>>(),
+    );
+    let said: Vec<_> = told.iter().map(|alert| alert.summary.as_str()).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[1].contains("seen with secrets"), "{said:#?}");
+}

@@ -43,8 +43,8 @@ const HALF_LIFE_NS: f64 = 48.0 * HOUR_NS as f64;
 const OFTEN: f64 = 3.0;
 /// Of a pair: read from the path where the log does not give it.
 const ROUTE: &str = "http.route";
-/// Who is expected to bring more new things a day than this is told of nothing. So much was quiet
-/// before anything was seen, it is thought.
+/// Who is expected to bring something new more often a day than this is told of nothing. So much
+/// was quiet before anything was seen, it is thought.
 const MOST_A_DAY: f64 = 1.0;
 const PRIOR_NS: f64 = 48.0 * HOUR_NS as f64;
 /// What is thought of bunches before any was told: after every other new thing there is one more,
@@ -68,6 +68,11 @@ struct Habits {
     first_ns: i64,
     /// Sequence number of the last event: order of forgetting.
     touched: u64,
+    /// Hours in which something was new, and the latest of them, since 1970.
+    #[serde(default)]
+    hours: u32,
+    #[serde(default)]
+    new_hour: i64,
     /// Of an entity: how often it was told lately, as of the last time.
     #[serde(default)]
     told: f64,
@@ -108,13 +113,12 @@ impl Habits {
         (self.once as f64 + 1.0) / (self.n as f64 + 1.0)
     }
 
-    /// New things expected in a day: each event brings one with the chance of [`Self::unseen`].
-    /// Those that are being told are not what is expected.
+    /// Occasions for something new that are expected in a day: by the pairs seen once, as each event
+    /// brings one with the chance of [`Self::unseen`], but no more than there were. One noisy hour
+    /// is one occasion, so that nobody hides behind it.
     fn a_day(&self, time_ns: i64) -> f64 {
-        let is_telling = time_ns.saturating_sub(self.told_ns) < HOUR_NS;
-        let told = if is_telling { self.bunch } else { 0 };
         let age = time_ns.saturating_sub(self.first_ns).max(0) as f64;
-        (self.once.saturating_sub(told.into()) as f64 + 1.0) * DAY_NS / (age + PRIOR_NS)
+        (self.once.min(self.hours.into()) as f64 + 1.0) * DAY_NS / (age + PRIOR_NS)
     }
 
     fn learn(&mut self, sighting: Sighting, time_ns: i64, seq: u64) {
@@ -127,6 +131,9 @@ impl Habits {
             Sighting::First => {
                 self.once += 1;
                 self.distinct += 1;
+                let hour = time_ns.div_euclid(HOUR_NS);
+                self.hours = self.hours.saturating_add((hour != self.new_hour).into());
+                self.new_hour = hour;
             }
             Sighting::Second => self.once = self.once.saturating_sub(1),
             Sighting::Later => {}
