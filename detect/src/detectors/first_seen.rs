@@ -113,9 +113,9 @@ impl Habits {
         (self.once as f64 + 1.0) / (self.n as f64 + 1.0)
     }
 
-    /// Occasions for something new that are expected in a day: by the pairs seen once, as each event
-    /// brings one with the chance of [`Self::unseen`], but no more than there were. One noisy hour
-    /// is one occasion, so that nobody hides behind it.
+    /// Occasions for something new that are expected in a day: by the pairs seen once, as each
+    /// event brings one with the chance of [`Self::unseen`], but no more than there were. One
+    /// noisy hour is one occasion, so that nobody hides behind it.
     fn a_day(&self, time_ns: i64) -> f64 {
         let age = time_ns.saturating_sub(self.first_ns).max(0) as f64;
         (self.once.min(self.hours.into()) as f64 + 1.0) * DAY_NS / (age + PRIOR_NS)
