@@ -79,10 +79,11 @@ pub(crate) fn explain(
         };
         let found = list.and_then(|list| entry(fields, list, &field.value));
         let on_list = found.as_ref().map(|found| on_list(found, &value));
-        let words = format!("\"{}\"{}", clip(&value), on_list.unwrap_or_default());
+        let shown = clip(&value);
+        let words = format!("\"{shown}\"{}", on_list.unwrap_or_default());
         said.push((name.clone(), is_given(field.matcher), words));
         let mut part = json!({
-            "field": name, "value": clip(&value), "selection": field.selection,
+            "field": name, "value": shown, "selection": field.selection,
             "matcher": field.matcher, "pattern": pattern,
         });
         if let Some(found) = found {

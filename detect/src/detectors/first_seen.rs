@@ -247,17 +247,21 @@ impl FirstSeen {
         }
     }
 
+    /// Is too little known of an entity, or of a group, to judge by its habits alone?
+    fn is_learning(&self, own: &Habits) -> bool {
+        own.n < self.config.thresholds.min_events
+    }
+
     /// `None` while too little is known.
     fn probability(&self, own: &Habits, group: &Habits) -> Option<f64> {
-        let enough = self.config.thresholds.min_events;
-        if own.n >= enough {
+        if !self.is_learning(own) {
             return Some(own.unseen());
         }
         if self.alone {
             return None;
         }
         let others = group.entities.saturating_sub(u64::from(own.n > 0));
-        if group.n < enough || others < self.config.thresholds.min_peers {
+        if self.is_learning(group) || others < self.config.thresholds.min_peers {
             return None;
         }
         let known = own.n as f64;
@@ -290,7 +294,7 @@ impl FirstSeen {
 
     /// What is known of the entity, and of its group while that counts.
     fn baseline(&self, own: &Habits, group: &Habits) -> Value {
-        let is_learning = own.n < self.config.thresholds.min_events;
+        let is_learning = self.is_learning(own);
         let mut baseline = json!({
             "events": own.n, "pairs": own.distinct, "pairs_seen_once": own.once,
             "new_lately": own.bunch, "learning": is_learning,
@@ -417,8 +421,7 @@ impl RowDetector for FirstSeen {
         if sighting != Sighting::First {
             return None;
         }
-        let is_usual = || own.a_day(time_ns) > MOST_A_DAY;
-        if own.n >= self.config.thresholds.min_events && is_usual() {
+        if !self.is_learning(&own) && own.a_day(time_ns) > MOST_A_DAY {
             return None;
         }
         let probability = self.probability(&own, &of_group)?;
@@ -448,13 +451,12 @@ impl RowDetector for FirstSeen {
     fn learning(&self, about: &About<'_>) -> Option<Learned> {
         let known = self.state.entities.get(&about.hash);
         let own = known.filter(|_| about.kind == self.config.kind)?;
-        let needed = self.config.thresholds.min_events;
         let mut groups = self.state.groups.values();
         let is_judged =
-            own.n >= needed || groups.any(|group| self.probability(own, group).is_some());
+            !self.is_learning(own) || groups.any(|group| self.probability(own, group).is_some());
         (!is_judged).then_some(Learned {
             seen: own.n,
-            needed,
+            needed: self.config.thresholds.min_events,
             unit: "events",
         })
     }

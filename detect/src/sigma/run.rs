@@ -328,9 +328,11 @@ fn rule_finding(
     let entity = about(&entities);
     let explained = detail.explanation(fields, row.row);
     let mut clauses = entity_clauses(row, &entity);
-    let more = explained.clauses.iter().filter(|c| !clauses.contains(c));
-    let more: Vec<String> = more.cloned().collect();
-    clauses.extend(more);
+    for clause in &explained.clauses {
+        if !clauses.contains(clause) {
+            clauses.push(clause.clone());
+        }
+    }
     let time_ns = fields.batch().time().value(row.row);
     Finding {
         row: row.row,
