@@ -5,9 +5,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{batch, batch_from, engine, saved};
+use support::{alerts, batch, batch_from, engine, saved};
+use watchfire_event::AlertKind;
 use watchfire_event::time::to_rfc3339;
-use watchfire_event::{Alert, AlertKind};
 
 const EDGE: &str = "
 detector: first_seen
@@ -36,14 +36,6 @@ fn at(seconds: i64) -> String {
 fn call(i: i64, caller: &str, callee: &str) -> Value {
     json!({"@timestamp": at(i * 60), "event": {"category": ["web"]},
         "source": {"service": {"name": caller}}, "service": {"name": callee}})
-}
-
-fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
-    engine(&[text])
-        .process(&batch(events))
-        .into_iter()
-        .map(|c| c.alert)
-        .collect()
 }
 
 #[test]

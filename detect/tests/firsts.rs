@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{batch, engine};
+use support::alerts;
 use watchfire_event::Alert;
 use watchfire_event::time::to_rfc3339;
 
@@ -26,8 +26,7 @@ title: New edge
 entity: source.service.name
 pair: service.name
 ";
-    let changes = engine(&[edge]).process(&batch(events));
-    changes.into_iter().map(|change| change.alert).collect()
+    alerts(edge, events)
 }
 
 #[test]

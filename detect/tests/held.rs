@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use support::{batch_from, engine, saved};
+use support::{alerts_from, engine, saved};
 use watchfire_detect::{RulePolicy, VerdictBar};
 use watchfire_event::time::to_rfc3339;
 use watchfire_event::{Alert, Severity};
@@ -56,12 +56,6 @@ fn event(second: i64, user: &str, status: u16) -> Value {
         "user": {"id": user}, "http": {"response": {"status_code": status}}})
 }
 
-/// The last state of each alert.
-fn run(engine: &mut watchfire_detect::Engine, events: &[Value], first: u64) -> Vec<Alert> {
-    let changes = engine.process(&batch_from(events, first));
-    changes.into_iter().map(|change| change.alert).collect()
-}
-
 fn about<'a>(alerts: &'a [Alert], detector: &str, user: &str) -> &'a Alert {
     let is_it =
         |a: &&Alert| a.detector == detector && a.entities["user"].contains(&user.to_owned());
@@ -72,14 +66,14 @@ fn about<'a>(alerts: &'a [Alert], detector: &str, user: &str) -> &'a Alert {
 fn beyond_the_budget_only_what_is_severe_calls_people() {
     let mut engine = engine(&[LOW, HIGH]);
     let denied: Vec<Value> = (0..60).map(|i| event(i, &format!("u{i}"), 403)).collect();
-    let alerts = run(&mut engine, &denied, 1);
+    let alerts = alerts_from(&mut engine, &denied, 1);
     let held = alerts.iter().filter(|a| a.held).count();
     assert_eq!((alerts.len(), held), (60, 40), "twenty a day pass");
     assert!(alerts.iter().all(|a| a.risk > 0.0));
     let gone: Vec<Value> = (0..30)
         .map(|i| event(100 + i, &format!("g{i}"), 410))
         .collect();
-    let alerts = run(&mut engine, &gone, 100);
+    let alerts = alerts_from(&mut engine, &gone, 100);
     assert!(
         alerts
             .iter()
@@ -91,11 +85,11 @@ fn beyond_the_budget_only_what_is_severe_calls_people() {
 fn what_is_held_back_is_let_through_when_more_is_known_of_somebody() {
     let mut engine = engine(&[LOW, OTHER]);
     let denied: Vec<Value> = (0..60).map(|i| event(i, &format!("u{i}"), 403)).collect();
-    let alerts = run(&mut engine, &denied, 1);
+    let alerts = alerts_from(&mut engine, &denied, 1);
     assert!(about(&alerts, "sigma:denied", "u59").held);
     // A day later there is room again, and what is known of u59 has grown.
     let later = [event(86_400, "u59", 418), event(86_401, "u59", 403)];
-    let alerts = run(&mut engine, &later, 100);
+    let alerts = alerts_from(&mut engine, &later, 100);
     let (other, denied) = (
         about(&alerts, "sigma:teapot", "u59"),
         about(&alerts, "sigma:denied", "u59"),
@@ -109,8 +103,8 @@ fn verdicts_hold_back_what_scores_as_what_was_false() {
     let mut engine = engine(&[NEW]);
     let usual = |i: i64| login(i, &format!("u{}", i % 30), "203.0.113.1");
     let seen: Vec<Value> = (0..300).map(usual).collect();
-    run(&mut engine, &seen, 1);
-    let alerts = run(&mut engine, &[login(400, "u1", "192.0.2.1")], 400);
+    alerts_from(&mut engine, &seen, 1);
+    let alerts = alerts_from(&mut engine, &[login(400, "u1", "192.0.2.1")], 400);
     let first = about(&alerts, "first_seen.address", "u1").clone();
     assert!(!first.held);
     let bar = VerdictBar::of(&[(first.score, false), (1.0, false), (2.0, false)]).unwrap();
@@ -118,12 +112,12 @@ fn verdicts_hold_back_what_scores_as_what_was_false() {
         bars: BTreeMap::from([(first.detector.clone(), bar)]),
         ..RulePolicy::default()
     }));
-    let alerts = run(&mut engine, &[login(500, "u2", "192.0.2.2")], 500);
+    let alerts = alerts_from(&mut engine, &[login(500, "u2", "192.0.2.2")], 500);
     let second = about(&alerts, "first_seen.address", "u2");
     assert!(second.held && second.score <= first.score, "{second:?}");
     // The verdicts are taken back.
     engine.set_policy(Arc::new(RulePolicy::default()));
-    let alerts = run(&mut engine, &[login(600, "u3", "192.0.2.3")], 600);
+    let alerts = alerts_from(&mut engine, &[login(600, "u3", "192.0.2.3")], 600);
     assert!(!about(&alerts, "first_seen.address", "u3").held);
 }
 
@@ -134,10 +128,12 @@ fn many_verdicts_hold_back_what_is_hardly_ever_an_attack() {
     let denied = (0..48).map(|i| event(i, &format!("u{i}"), 403));
     let teapots = (0..12).map(|i| event(60 + i, &format!("t{i}"), 418));
     let events: Vec<Value> = denied.chain(teapots).collect();
-    let closed = run(&mut learning, &events, 1).into_iter().map(|alert| {
-        let attack = alert.detector == "sigma:teapot";
-        (alert, attack)
-    });
+    let closed = alerts_from(&mut learning, &events, 1)
+        .into_iter()
+        .map(|alert| {
+            let attack = alert.detector == "sigma:teapot";
+            (alert, attack)
+        });
     let mut closed: Vec<(Alert, bool)> = closed.collect();
     let mut engine = engine(&texts);
     let mut raised = |policy: RulePolicy, second: i64| {
@@ -146,7 +142,7 @@ fn many_verdicts_hold_back_what_is_hardly_ever_an_attack() {
         let events: Vec<Value> = [403, 418, 410]
             .map(|status| event(second, &format!("{user}-{status}"), status))
             .into();
-        let alerts = run(&mut engine, &events, second as u64);
+        let alerts = alerts_from(&mut engine, &events, second as u64);
         ["denied", "teapot", "gone"].map(|rule| {
             let is_it = |a: &&Alert| a.detector == format!("sigma:{rule}");
             alerts.iter().find(is_it).unwrap().held
@@ -182,10 +178,13 @@ fn a_restart_forgets_neither_risk_nor_what_was_used_up() {
         .collect();
     let texts = [LOW, OTHER];
     let mut one = engine(&texts);
-    run(&mut one, &first, 1);
+    alerts_from(&mut one, &first, 1);
     let mut two = engine(&texts);
     two.restore(&saved(&one)).unwrap();
-    let (straight, restarted) = (run(&mut one, &second, 50), run(&mut two, &second, 50));
+    let (straight, restarted) = (
+        alerts_from(&mut one, &second, 50),
+        alerts_from(&mut two, &second, 50),
+    );
     assert_eq!(straight, restarted);
     assert!(straight.iter().any(|a| a.held) && straight.iter().any(|a| !a.held));
 }

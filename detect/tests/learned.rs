@@ -6,8 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{batch, batch_from, engine, saved};
-use watchfire_detect::Engine;
+use support::{alerts_from, batch, batch_from, engine, saved};
 use watchfire_event::Alert;
 use watchfire_event::time::to_rfc3339;
 
@@ -75,24 +74,19 @@ fn usual_queries(from: i64) -> Vec<Value> {
 /// The alerts of the events, in two batches with a restart between them.
 fn alerts(text: &str, first: &[Value], second: &[Value]) -> Vec<Alert> {
     let mut one = engine(&[text]);
-    let mut all: Vec<Alert> = taken(&mut one, first, 1);
+    let mut all: Vec<Alert> = alerts_from(&mut one, first, 1);
     let saved = saved(&one);
     let mut two = engine(&[text]);
     two.restore(&saved).unwrap();
     let next = 1 + first.len() as u64;
-    let again = taken(&mut two, second, next);
+    let again = alerts_from(&mut two, second, next);
     assert_eq!(
         again,
-        taken(&mut one, second, next),
+        alerts_from(&mut one, second, next),
         "a restart changes nothing"
     );
     all.extend(again);
     all
-}
-
-fn taken(engine: &mut Engine, events: &[Value], first: u64) -> Vec<Alert> {
-    let changes = engine.process(&batch_from(events, first));
-    changes.into_iter().map(|change| change.alert).collect()
 }
 
 #[test]
@@ -226,8 +220,7 @@ pair: destination.domain
     events.extend((0..40).map(|i| call(month + i * 6 * hour, format!("new-{i}"))));
     let after = month + 17 * 24 * hour;
     events.extend((0..3).map(|i| call(after + i * 60, format!("after-{i}"))));
-    let changes = engine(&[HOOK]).process(&batch(&events)).into_iter();
-    let alerts: Vec<Alert> = changes.map(|change| change.alert).collect();
+    let alerts = support::alerts(HOOK, &events);
     let (last, often) = alerts.split_last().unwrap();
     assert!(often.len() >= 8 && often.len() <= 14, "{}", often.len());
     assert_eq!(last.t0, (1_760_000_000 + after) as f64);

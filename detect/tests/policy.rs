@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use support::{batch, batch_from, engine, files, saved};
+use support::{alerts_from, batch, batch_from, engine, files, saved};
 use watchfire_detect::{
     Engine, RuleCounts, RuleException, RulePolicy, RuleSet, RuleSettings, RuleState, total,
 };
@@ -87,8 +87,7 @@ fn except(rules: &[&str], query: &str, expires_ns: Option<i64>) -> RulePolicy {
 fn run(texts: &[&str], policy: RulePolicy, events: &[Value]) -> (Vec<Alert>, Engine) {
     let mut engine = engine(texts);
     engine.set_policy(Arc::new(policy));
-    let changes = engine.process(&batch(events));
-    (changes.into_iter().map(|c| c.alert).collect(), engine)
+    (alerts_from(&mut engine, events, 1), engine)
 }
 
 fn detectors(alerts: &[Alert]) -> Vec<&str> {

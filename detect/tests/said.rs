@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{batch_from, engine};
+use support::{alerts, batch_from, engine};
 use watchfire_detect::Touched;
 use watchfire_event::Alert;
 use watchfire_event::time::to_rfc3339;
@@ -175,9 +175,8 @@ detection:
     let change = json!({"@timestamp": "2026-11-02T09:00:00Z", "user": {"id": "u1"},
         "event": {"action": "config_update", "outcome": "success"},
         "config": {"key": "session.ttl_hours", "new": "720"}});
-    let changes = engine(&[rule]).process(&batch_from(&[change], 1));
     assert_eq!(
-        changes[0].alert.summary,
+        alerts(rule, &[change])[0].summary,
         "Limit changed: 1 event by user u1: event.action is \"config_update\", \
          config.key is \"session.ttl_hours\", config.new is \"720\""
     );
@@ -194,9 +193,8 @@ detection:
 ";
     let event = json!({"@timestamp": "2026-11-02T09:00:00Z",
         "source": {"ip": "198.51.100.7"}, "service": {"name": "media"}});
-    let changes = engine(&[rule]).process(&batch_from(&[event], 1));
     assert_eq!(
-        changes[0].alert.evidence.query,
+        alerts(rule, &[event])[0].evidence.query,
         "source.ip:\"198.51.100.7\" AND service.name:\"media\""
     );
 }

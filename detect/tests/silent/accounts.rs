@@ -4,6 +4,28 @@ use serde_json::{Value, json};
 
 use super::{DAY, HOUR, MINUTE, event, flips};
 
+/// Address and autonomous system.
+type Network = (&'static str, u32);
+const HOME: Network = ("192.0.2.20", 64_500);
+const AWAY: Network = ("203.0.113.9", 64_510);
+const BROWSER: &str = "Mozilla/5.0 Firefox/131.0";
+const SCRIPT: &str = "python-requests/2.32";
+
+/// A request of one account that is served.
+fn request(seconds: i64, (ip, asn): Network, agent: &str) -> Value {
+    let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
+        "source": {"ip": ip, "as": {"number": asn}}, "user_agent": {"original": agent},
+        "url": {"path": "/home"}, "http": {"response": {"status_code": 200}}});
+    event(seconds, said)
+}
+
+/// The same with a token.
+fn used(seconds: i64, token: &str, network: Network, agent: &str) -> Value {
+    let mut event = request(seconds, network, agent);
+    event["token"] = json!({ "hash": token });
+    event
+}
+
 #[test]
 fn minutes_between_two_hands() {
     let token_use = "
@@ -12,17 +34,9 @@ id: token_use.hands
 title: Token
 ";
     let found = flips("token_use", token_use, 30, |minutes: u64| {
-        let used = |seconds: i64, token: String, ip: &str, asn: u32, agent: &str| {
-            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
-                "token": {"hash": token}, "source": {"ip": ip, "as": {"number": asn}},
-                "user_agent": {"original": agent}, "url": {"path": "/home"}});
-            event(seconds, said)
-        };
-        let (browser, script) = ("Mozilla/5.0 Firefox/131.0", "python-requests/2.32");
-        let usual = (0..400).map(|i| used(i, format!("t{i}"), "192.0.2.20", 64_500, browser));
-        let owner = used(500, "stolen".into(), "192.0.2.20", 64_500, browser);
-        let later = 500 + minutes as i64 * MINUTE;
-        let thief = used(later, "stolen".into(), "203.0.113.9", 64_510, script);
+        let usual = (0..400).map(|i| used(i, &format!("t{i}"), HOME, BROWSER));
+        let owner = used(500, "stolen", HOME, BROWSER);
+        let thief = used(500 + minutes as i64 * MINUTE, "stolen", AWAY, SCRIPT);
         usual.chain([owner, thief]).collect()
     });
     assert_eq!(found, 12 * 60);
@@ -36,23 +50,10 @@ id: unissued.token
 title: Token without a login
 ";
     let found = flips("unissued", unissued, 0, |n: u64| {
-        let used = |seconds: i64, token: String, ip: &str, asn: u32, agent: &str| {
-            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
-                "token": {"hash": token}, "source": {"ip": ip, "as": {"number": asn}},
-                "user_agent": {"original": agent}, "url": {"path": "/home"},
-                "http": {"response": {"status_code": 200}}});
-            event(seconds, said)
-        };
-        let (browser, script) = ("Mozilla/5.0 Firefox/131.0", "python-requests/2.32");
-        let own = |i: i64| used(i * MINUTE, format!("t{i}"), "192.0.2.20", 64_500, browser);
-        let usual = (0..400).map(own);
+        let usual = (0..400).map(|i| used(i * MINUTE, &format!("t{i}"), HOME, BROWSER));
         // The owner goes on with a session of home on the road.
-        let road = |i: i64| used(DAY + i, "t399".into(), "203.0.113.9", 64_510, browser);
-        let before = (0..n as i64).map(road);
-        let strange = (0..10).map(|i| {
-            let token = "stolen".to_owned();
-            used(2 * DAY + i * 20, token, "203.0.113.9", 64_510, script)
-        });
+        let before = (0..n as i64).map(|i| used(DAY + i, "t399", AWAY, BROWSER));
+        let strange = (0..10).map(|i| used(2 * DAY + i * 20, "stolen", AWAY, SCRIPT));
         usual.chain(before).chain(strange).collect()
     });
     assert_eq!(found, 1);
@@ -106,19 +107,11 @@ title: Place
 thresholds: { min_score: 4 }
 ";
     let found = flips("new_place", new_place, 1, |hours: u64| {
-        let seen = |hour: i64, ip: &str, asn: u32, agent: &str| {
-            let said = json!({"service": {"name": "web"}, "user": {"id": "u1"},
-                "source": {"ip": ip, "as": {"number": asn}}, "url": {"path": "/home"},
-                "user_agent": {"original": agent}, "http": {"response": {"status_code": 200}}});
-            event(hour * HOUR, said)
-        };
-        let (old, new) = ("Mozilla/5.0 Firefox/131.0", "Mozilla/5.0 Safari/18.1");
-        let mut all: Vec<Value> = (0..300)
-            .map(|hour| seen(hour, "192.0.2.20", 64_500, old))
-            .collect();
-        all.push(seen(300 - hours as i64, "203.0.113.9", 64_510, old));
+        let usual = (0..300).map(|hour| request(hour * HOUR, HOME, BROWSER));
+        let mut all: Vec<Value> = usual.collect();
+        all.push(request((300 - hours as i64) * HOUR, AWAY, BROWSER));
         all.sort_by_key(|event| event["@timestamp"].to_string());
-        all.push(seen(300, "203.0.113.9", 64_510, new));
+        all.push(request(300 * HOUR, AWAY, "Mozilla/5.0 Safari/18.1"));
         all
     });
     assert_eq!(found, 24);

@@ -9,7 +9,7 @@ use arrow::array::Int64Array;
 use serde_json::Value;
 use watchfire_detect::{Engine, EngineConfig, RuleFile, RuleSet};
 use watchfire_event::time::parse_timestamp;
-use watchfire_event::{BatchBuilder, BatchLimits, EventBatch, RowMeta};
+use watchfire_event::{Alert, BatchBuilder, BatchLimits, EventBatch, RowMeta};
 
 /// A batch of `events` with sequence numbers from `first`, at the times they say.
 pub fn batch_from(events: &[Value], first: u64) -> EventBatch {
@@ -45,6 +45,17 @@ pub fn engine(texts: &[&str]) -> Engine {
     let (rules, faults) = RuleSet::load(&files(texts));
     assert!(faults.is_empty(), "{faults:?}");
     Engine::new(Arc::new(rules), EngineConfig::default())
+}
+
+/// The alerts that the engine raises or changes over the events, numbered from `first`.
+pub fn alerts_from(engine: &mut Engine, events: &[Value], first: u64) -> Vec<Alert> {
+    let changes = engine.process(&batch_from(events, first));
+    changes.into_iter().map(|change| change.alert).collect()
+}
+
+/// The alerts of a rule text over the events.
+pub fn alerts(text: &str, events: &[Value]) -> Vec<Alert> {
+    alerts_from(&mut engine(&[text]), events, 1)
 }
 
 /// Texts as rule files.
